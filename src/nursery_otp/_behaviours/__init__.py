@@ -1,0 +1,1 @@
+"""Floor 2: the shapes people use: servers and supervisors, built on processes."""

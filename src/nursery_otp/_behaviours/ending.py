@@ -1,0 +1,88 @@
+"""Ending children: politely and within a limit, then without asking, and never pretending.
+
+A task that shields itself from cancellation cannot be ended by anybody. It is waited for, and reported again and
+again with the line it is at, until it ends by itself: a tree that said it had ended would be lying.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import trio
+
+from nursery_otp._policy.exits import KILLED, SHUTDOWN
+from nursery_otp._policy.specs import ShutdownLimit
+from nursery_otp._runtime import log
+from nursery_otp._runtime.process import Process
+
+FIRST_REPORT = 5.0
+
+
+async def stop_child(process: Process, limit: ShutdownLimit) -> None:
+    """Ask a child to stop, give it `limit` seconds, then kill it; return when it has ended."""
+    process.on_end = None  # the supervisor knows
+    if limit != "kill":
+        process.request_stop(SHUTDOWN)
+        with trio.CancelScope(deadline=process.runtime.now() + limit):
+            await process.wait_ended()
+    await kill_child(process)
+
+
+async def kill_child(process: Process) -> None:
+    """End a process without grace, if it has not ended; return when it has."""
+    process.interrupt(KILLED)
+    after = FIRST_REPORT
+    killed_at = process.runtime.now()
+    while process.reason is None:
+        with trio.CancelScope(deadline=process.runtime.now() + after):
+            await process.wait_ended()
+        if process.reason is None:
+            _report_survivor(process, process.runtime.now() - killed_at)
+            after *= 2
+
+
+async def end_children(processes: Sequence[Process], limits: Sequence[ShutdownLimit] | None = None) -> None:
+    """End all at the same time; those with a limit are asked first. Return when all have ended."""
+    asked: list[tuple[float, Process]] = []
+    for process, limit in zip(processes, limits or ["kill"] * len(processes), strict=True):
+        process.on_end = None
+        if limit == "kill":
+            process.interrupt(KILLED)
+        else:
+            process.request_stop(SHUTDOWN)
+            asked.append((process.runtime.now() + float(limit), process))
+    # The deadlines all started at once, so waiting for one after the other is waiting for all.
+    for deadline, process in sorted(asked, key=lambda pair: pair[0]):
+        if deadline < math.inf and process.reason is None:
+            with trio.CancelScope(deadline=deadline):
+                await process.wait_ended()
+            process.interrupt(KILLED)
+    for process in processes:
+        if process.interrupted == KILLED:
+            await kill_child(process)
+        else:
+            await process.wait_ended()
+
+
+def _report_survivor(process: Process, seconds: float) -> None:
+    log.logger().warning(
+        "process_survives_kill",
+        process=repr(process.ref),
+        seconds=round(seconds, 3),
+        where=_where(process),
+        hint="it is shielded from cancellation, or blocks in a thread; the tree waits for it",
+    )
+
+
+def _where(process: Process) -> str:
+    """The innermost line of Python that the process is at."""
+    awaited = None if process.task is None else process.task.coro
+    line = "?"
+    while awaited is not None:
+        frame = getattr(awaited, "cr_frame", None) or getattr(awaited, "gi_frame", None)
+        if frame is None:
+            break
+        line = f"{frame.f_code.co_filename}:{frame.f_lineno}"
+        awaited = getattr(awaited, "cr_await", None) or getattr(awaited, "gi_yieldfrom", None)
+    return line

@@ -1,0 +1,224 @@
+"""`@call` and `@cast`: a handler that is written once and used from both sides.
+
+Class access gives the client function (`await Counter.divide(ref, 4)`), instance access the plain method, so that a
+handler is tested without any runtime. The client makes the request a value; nothing is looked up by reflection when it
+is sent.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Coroutine
+from typing import Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar, overload
+
+from nursery_otp._behaviours.instructions import Next
+from nursery_otp._runtime.calls import Call, checked_limit
+from nursery_otp._runtime.messages import Message
+from nursery_otp._runtime.refs import Address
+from nursery_otp._runtime.requests import Request, send_request
+from nursery_otp._runtime.sending import cast_message
+
+P = ParamSpec("P")
+R = TypeVar("R")
+S = TypeVar("S")
+T = TypeVar("T")
+N = TypeVar("N", bound=Next | Coroutine[Any, Any, Next])
+
+
+class _Handler(Generic[P, T]):
+    """What `@call` and `@cast` have in common."""
+
+    is_call: bool
+
+    def __init__(self, function: Callable[..., Any], *, follow_caller: bool = False) -> None:
+        if not inspect.isfunction(function):
+            raise TypeError(f"@call and @cast are for methods written with def or async def, not for {function!r}")
+        self.function = function
+        self.follow_caller = follow_caller
+        self.is_async = inspect.iscoroutinefunction(function)
+        self.name = function.__name__
+        self.__doc__ = function.__doc__
+        self.__wrapped__ = function
+        self._signature = inspect.signature(function)
+        self._low, self._high = _positional_bounds(self._signature)
+
+    def __set_name__(self, _owner: type, name: str) -> None:
+        self.name = name
+
+    def check(self, label: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Refuse wrong arguments at the caller, where the mistake is, instead of crashing the server."""
+        if kwargs or not self._low <= len(args) <= self._high:
+            try:
+                self._signature.bind(None, *args, **kwargs)
+            except TypeError as error:
+                raise TypeError(f"{label}(): {error}") from None
+
+    def __repr__(self) -> str:
+        return f"<@{'call' if self.is_call else 'cast'} {self.name}>"
+
+
+def _positional_bounds(signature: inspect.Signature) -> tuple[int, float]:
+    """How many positional arguments after self are certainly right; (1, 0) if only a full check can tell."""
+    low, high = 0, 0.0
+    for parameter in list(signature.parameters.values())[1:]:
+        match parameter.kind:
+            case parameter.VAR_POSITIONAL:
+                high = float("inf")
+            case parameter.KEYWORD_ONLY if parameter.default is parameter.empty:
+                return 1, 0
+            case parameter.POSITIONAL_ONLY | parameter.POSITIONAL_OR_KEYWORD:
+                low += parameter.default is parameter.empty
+                high += 1
+    return low, high
+
+
+class CallHandler(_Handler[P, T], Generic[P, R, T]):
+    """A method that answers calls."""
+
+    is_call = True
+
+    @overload
+    def __get__(self, server: None, owner: type[S]) -> ClientCall[S, P, R]: ...
+    @overload
+    def __get__(self, server: object, owner: type[S]) -> Callable[P, T]: ...
+    def __get__(self, server: object, owner: type[Any]) -> Any:
+        return _client(self, owner) if server is None else self.function.__get__(server, owner)
+
+
+class CastHandler(_Handler[P, T], Generic[P, T]):
+    """A method that handles casts."""
+
+    is_call = False
+
+    @overload
+    def __get__(self, server: None, owner: type[S]) -> ClientCast[S, P]: ...
+    @overload
+    def __get__(self, server: object, owner: type[S]) -> Callable[P, T]: ...
+    def __get__(self, server: object, owner: type[Any]) -> Any:
+        return _client(self, owner) if server is None else self.function.__get__(server, owner)
+
+
+def _client(handler: _Handler[Any, Any], owner: type[Any]) -> Any:
+    try:
+        return owner._otp_clients[handler.name]
+    except AttributeError:
+        raise TypeError(f"{owner.__name__}.{handler.name}: @call and @cast only work in a GenServer") from None
+
+
+class ClientCall(Generic[S, P, R]):
+    """The client side of a `@call` handler: `await Server.operation(address, ...)`."""
+
+    __slots__ = ("_follow", "_handler", "_label", "_limit")
+
+    def __init__(self, label: str, handler: CallHandler[P, R, Any], *, follow: bool, limit: float | None) -> None:
+        self._label = label
+        self._handler = handler
+        self._follow = follow
+        self._limit = limit
+
+    def __call__(self, address: Address[S], /, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]:
+        """Send the request and wait for the reply.
+
+        Raises `NoProcess` if nobody is there, `CallExited` if the server ends before it replies, `CallTimeout` past
+        the limit (which does not harm the server), `Deadlock` if the server waits for the caller, and whatever the
+        handler refuses with. OTP: `gen_server:call/2,3`.
+        """
+        call = self._call(address, args, kwargs)
+        return call.perform(call.runtime.timeouts.default if self._limit is None else self._limit)
+
+    def _call(self, address: Any, args: Any, kwargs: Any) -> Call:
+        self._handler.check(self._label, args, kwargs)
+        call = Call(self._label, self._handler.name, args, kwargs, address)
+        call.followed = self._follow
+        return call
+
+    def within(self, seconds: float) -> ClientCall[S, P, R]:
+        """The same client with an explicit limit for the reply (`math.inf`: none; 0: send, but do not wait)."""
+        return ClientCall(self._label, self._handler, follow=self._follow, limit=checked_limit(seconds))
+
+    def request(self, address: Address[S], /, *args: P.args, **kwargs: P.kwargs) -> Request[R]:
+        """Send the request now, and wait for the reply later. OTP: `gen_server:send_request/2`."""
+        return send_request(self._call(address, args, kwargs))
+
+    def message(self, *args: P.args, **kwargs: P.kwargs) -> Message:
+        """The request as a value."""
+        self._handler.check(self._label, args, kwargs)
+        return Message(self._handler.name, args, kwargs)
+
+    def __repr__(self) -> str:
+        return f"<client of {self._label}>"
+
+    def __str__(self) -> str:
+        return self._label
+
+
+class ClientCast(Generic[S, P]):
+    """The client side of a `@cast` handler: `Server.operation(address, ...)`."""
+
+    __slots__ = ("_handler", "_label")
+
+    def __init__(self, label: str, handler: CastHandler[P, Any]) -> None:
+        self._label = label
+        self._handler = handler
+
+    def __call__(self, address: Address[S], /, *args: P.args, **kwargs: P.kwargs) -> None:
+        """Send the request; never blocks, and is no error if nobody is there. OTP: `gen_server:cast/2`."""
+        cast_message(address, self.message(*args, **kwargs))
+
+    def message(self, *args: P.args, **kwargs: P.kwargs) -> Message:
+        """The request as a value."""
+        self._handler.check(self._label, args, kwargs)
+        return Message(self._handler.name, args, kwargs)
+
+    def __repr__(self) -> str:
+        return f"<client of {self._label}>"
+
+    def __str__(self) -> str:
+        return self._label
+
+
+def make_client(
+    owner: type[Any], handler: CallHandler[Any, Any, Any] | CastHandler[Any, Any]
+) -> ClientCall[Any, Any, Any] | ClientCast[Any, Any]:
+    """The client of a handler for one class of servers."""
+    label = f"{owner.__name__}.{handler.name}"
+    if isinstance(handler, CallHandler):
+        follow = handler.follow_caller or bool(owner.follow_caller)
+        return ClientCall(label, handler, follow=follow, limit=None)
+    return ClientCast(label, handler)
+
+
+class _CallDecorator(Protocol):
+    @overload
+    def __call__(
+        self, function: Callable[Concatenate[Any, P], Coroutine[Any, Any, R]], /
+    ) -> CallHandler[P, R, Coroutine[Any, Any, R]]: ...
+    @overload
+    def __call__(self, function: Callable[Concatenate[Any, P], R], /) -> CallHandler[P, R, R]: ...
+
+
+@overload
+def call(
+    function: Callable[Concatenate[Any, P], Coroutine[Any, Any, R]], /
+) -> CallHandler[P, R, Coroutine[Any, Any, R]]: ...
+@overload
+def call(function: Callable[Concatenate[Any, P], R], /) -> CallHandler[P, R, R]: ...
+@overload
+def call(*, follow_caller: bool) -> _CallDecorator: ...
+def call(function: Any = None, /, *, follow_caller: bool = False) -> Any:
+    """Mark a method of a `GenServer` as a handler of calls; its return value is the reply.
+
+    The handler may be `async def` or `def` (which is faster). With `follow_caller=True` it ends when its caller's
+    time is up or its caller has gone; without it runs to its end, as in OTP. OTP: a clause of `handle_call/3`.
+    """
+    if function is None:
+        return lambda function: CallHandler(function, follow_caller=follow_caller)
+    return CallHandler(function)
+
+
+def cast(function: Callable[Concatenate[Any, P], N], /) -> CastHandler[P, N]:
+    """Mark a method of a `GenServer` as a handler of casts: requests without a reply.
+
+    It returns None, or what to do next: `Continue`, `Idle`, `Stop`. OTP: a clause of `handle_cast/2`.
+    """
+    return CastHandler(function)

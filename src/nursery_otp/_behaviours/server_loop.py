@@ -1,0 +1,349 @@
+"""The life of a server process: init, messages one by one, terminate.
+
+The loop reads up to `BUDGET` messages between two checkpoints, so that a full mailbox is worked off quickly and yet
+nobody else starves. Callbacks may be plain functions, which then cost no switch at all.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import attrs
+import trio
+
+from nursery_otp._behaviours.instructions import Answer, Continue, Idle, IdleTimeout, Next, Pending, Refuse
+from nursery_otp._policy.exits import Crashed, ExitReason, Stop
+from nursery_otp._runtime import log
+from nursery_otp._runtime.calls import Call
+from nursery_otp._runtime.crashes import own_crash
+from nursery_otp._runtime.mailbox import EMPTY
+from nursery_otp._runtime.messages import Exit, Message, StopAsked, Tick
+from nursery_otp._runtime.process import Process
+from nursery_otp.errors import BadReturn, CallTimeout, HandlerTimeout, UnknownOperation
+
+if TYPE_CHECKING:
+    from nursery_otp._behaviours.gen_server import GenServer
+    from nursery_otp._behaviours.operations import CallHandler, CastHandler
+
+BUDGET = 64
+_NEXT = "None, Continue, Idle or Stop"
+
+
+@attrs.frozen
+class TraceEvent:
+    """What `trace` shows: a message that came in, or a reply that went out."""
+
+    ref: Any
+    kind: str
+    content: Any
+
+
+def _reason_of(error: Exception) -> ExitReason:
+    crash = own_crash(error)
+    return crash.reason if isinstance(crash, Stop) else Crashed(crash)
+
+
+class SystemCall(Call):
+    """A request to the loop instead of the server; `action` answers it."""
+
+    __slots__ = ("action",)
+
+    action: Callable[[ServerLoop], Any]
+
+
+class ServerLoop:
+    """One server process from start to end."""
+
+    __slots__ = (
+        "_args",
+        "_class",
+        "_handlers",
+        "_idle",
+        "_idle_over",
+        "_stop",
+        "alarm",
+        "mailbox",
+        "process",
+        "reply_after",
+        "server",
+        "sink",
+        "suspended",
+    )
+
+    def __init__(self, server_class: type[GenServer], args: tuple[Any, ...]) -> None:
+        self._class = server_class
+        self._args = args
+        self._handlers = server_class._otp_handlers
+        self._idle: float | None = None
+        self._idle_over = False
+        self._stop: ExitReason | None = None
+        self.alarm = 0
+        self.reply_after: tuple[Call, object] | None = None
+        self.suspended = False
+        self.sink: Callable[[TraceEvent], None] | None = None
+
+    # -------------------------------------------------------------------------------- from start on
+
+    async def run(self, process: Process) -> None:
+        """The body of the process."""
+        self.process = process
+        self.mailbox = process.mailbox
+        process.on_stop = self.on_stop
+        process.follow_caller = self._class.follow_caller
+        server = self._class(*self._args)
+        if inspect.isawaitable(server):
+            raise TypeError(f"{self._class.__name__}() gave an awaitable: put async work into 'async def init(self)'")
+        self.server = server
+        first = await self._init()
+        process.ready()
+        # Not inside the handler of the crash, which would become the context of whatever terminate raises.
+        await self._finish(await self._live(first))
+
+    async def _live(self, first: Next) -> ExitReason:
+        """Read messages until there is a reason to stop."""
+        try:
+            await self._do(first, "init")
+            await self._serve()
+        except Exception as error:
+            return _reason_of(error)
+
+    async def _init(self) -> Next:
+        result: Any = self.server.init()
+        if inspect.isawaitable(result):
+            result = await result
+        if isinstance(result, Stop):
+            raise result
+        if result is not None and not isinstance(result, Continue | Idle):
+            raise BadReturn(f"{self._class.__name__}.init", result, _NEXT)
+        return result
+
+    async def _finish(self, reason: ExitReason) -> NoReturn:
+        """Terminate, send a reply that had to wait for it, and leave."""
+        try:
+            result = self.server.terminate(reason)
+            if inspect.isawaitable(result):
+                await result
+        except Exception as error:
+            reason = _reason_of(error)
+        if self.reply_after is not None:
+            call, value = self.reply_after
+            self._reply(call, value)
+        raise Stop(reason)
+
+    # ---------------------------------------------------------------------------------- being asked
+
+    def on_stop(self, reason: ExitReason, drain: bool) -> None:
+        """Somebody asked the server to stop."""
+        if drain:
+            self.mailbox.put(StopAsked(reason))
+        else:
+            self._stop = self._stop or reason
+            self.mailbox.wake()
+
+    def on_alarm(self) -> None:
+        """The idle timeout."""
+        self._idle_over = True
+        self.mailbox.wake()
+
+    # ------------------------------------------------------------------------------------- messages
+
+    async def _serve(self) -> NoReturn:
+        process, mailbox = self.process, self.mailbox
+        budget = BUDGET
+        while True:
+            if self._stop is not None:
+                raise Stop(self._stop)
+            if budget == 0 or process.interrupted is not None:
+                await trio.lowlevel.checkpoint()
+                budget = BUDGET
+            budget -= 1
+            item = mailbox.take() if not self.suspended else mailbox.take_first(self._overtakes)
+            if item is not EMPTY:
+                await self._handle(item)
+            elif self._idle is None or self.suspended:
+                await mailbox.park()
+                budget = BUDGET
+            elif self._idle == 0:
+                await self._info(IdleTimeout())
+            else:
+                await self._wait_idly(self._idle)
+                budget = BUDGET
+
+    async def _wait_idly(self, seconds: float) -> None:
+        self._idle_over = False
+        alarms = self.process.runtime.alarms
+        alarms.arm(alarms.now() + seconds, self)
+        try:
+            await self.mailbox.park()
+        finally:
+            alarms.disarm(self)
+        if self._idle_over and len(self.mailbox) == 0 and self._stop is None:
+            await self._info(IdleTimeout())
+
+    def _overtakes(self, item: object) -> bool:
+        """What a suspended server still listens to."""
+        return isinstance(item, SystemCall | StopAsked) or self._from_parent(item)
+
+    def _from_parent(self, item: object) -> bool:
+        parent = self.process.parent
+        return type(item) is Exit and parent is not None and item.source is parent.ref
+
+    async def _handle(self, item: Any) -> None:
+        kind = type(item)
+        if kind is SystemCall:
+            self._system(item)
+            return
+        self._idle = None
+        if self.sink is not None:
+            self._trace("received", item.message if isinstance(item, Call | Tick) else item)
+        if kind is Call:
+            await self._call(item)
+        elif kind is Message:
+            await self._cast(item)
+        elif kind is Tick:
+            await (self._cast(item.message) if type(item.message) is Message else self._info(item.message))
+        elif kind is StopAsked or self._from_parent(item):
+            raise Stop(item.reason)
+        else:
+            await self._info(item)
+
+    async def _info(self, message: object) -> None:
+        self._idle = None
+        result: Any = self.server.handle_info(message)
+        if inspect.isawaitable(result):
+            result = await self._limited(result, "handle_info")
+        if result is not None:
+            await self._do(result, "handle_info")
+
+    async def _cast(self, message: Message) -> None:
+        handler = self._handlers.get(message.operation)
+        if handler is None:
+            await self._info(message)
+            return
+        result: Any = handler.function(self.server, *message.args, **message.kwargs)
+        if handler.is_async:
+            result = await self._limited(result, message.operation)
+        if result is not None and not handler.is_call:  # a call sent as a message has nobody to reply to
+            await self._do(result, message.operation)
+
+    # ---------------------------------------------------------------------------------------- calls
+
+    async def _call(self, call: Call) -> None:
+        handler = self._handlers.get(call.operation)
+        if handler is None or not handler.is_call:
+            call.fail(UnknownOperation(self.process.ref, call.label))
+            return
+        self.process.current_call = call
+        try:
+            if call.followed or self.process.follow_caller or handler.follow_caller:
+                await self._follow(call, handler)
+                return
+            result: Any = handler.function(self.server, *call.args, **call.kwargs)
+            if handler.is_async:
+                result = await self._limited(result, call.label)
+        except Exception as error:
+            refusal = own_crash(error, (Refuse,))
+            if not isinstance(refusal, Refuse):
+                raise
+            self._refuse(call, refusal)
+        else:
+            await self._answer(call, result)
+
+    async def _follow(self, call: Call, handler: CallHandler[Any, Any, Any] | CastHandler[Any, Any]) -> None:
+        """Run a handler under what remains of its caller's time, and no longer than its caller is there."""
+        if call.done or call.deadline <= call.runtime.now():
+            self.process.current_call = None
+            self.mailbox.handled -= 1
+            call.runtime.count_dropped("expired before it was handled")
+            call.fail(CallTimeout(call.label, call.address, call.limit))
+            return
+        result: Any = None
+        with trio.CancelScope(deadline=call.deadline) as call.scope:  # noqa: ASYNC912 - a plain handler has no await
+            result = handler.function(self.server, *call.args, **call.kwargs)
+            if handler.is_async:
+                result = await self._limited(result, call.label)
+        gone = call.scope.cancelled_caught
+        call.scope = None
+        if gone:
+            self.process.current_call = None
+            call.fail(CallTimeout(call.label, call.address, call.limit))
+        else:
+            await self._answer(call, result)
+
+    async def _limited(self, running: Any, operation: str) -> Any:
+        """Await a callback under the server's own limit; exceeding that is a crash."""
+        limit = self.process.runtime.timeouts.handler
+        if limit == math.inf:
+            return await running
+        with trio.CancelScope(deadline=self.process.runtime.now() + limit):
+            return await running
+        raise HandlerTimeout(operation, limit)
+
+    def _refuse(self, call: Call, refusal: Refuse) -> None:
+        self.process.current_call = None
+        call.fail(refusal.error)
+
+    async def _answer(self, call: Call, result: object) -> None:
+        if type(result) is Answer:
+            if isinstance(result.then, Stop):
+                self.reply_after = (call, result.value)
+                raise result.then
+            self._reply(call, result.value)
+            await self._do(result.then, call.label)
+        elif type(result) is Pending:
+            call.owe()
+            self.process.current_call = None
+            await self._do(result.then, call.label)
+        else:
+            self._reply(call, result)
+
+    def _reply(self, call: Call, value: object) -> None:
+        self.process.current_call = None
+        if self.sink is not None:
+            self._trace("replied", value)
+        call.reply(value)
+
+    # --------------------------------------------------------------------------------- what is next
+
+    async def _do(self, instruction: Any, callback: str) -> None:
+        """Carry out what a callback returned; continues go before everything else."""
+        while instruction is not None:
+            if isinstance(instruction, Continue):
+                result: Any = self.server.handle_continue(instruction.argument)
+                callback = "handle_continue"
+                instruction = await self._limited(result, callback) if inspect.isawaitable(result) else result
+            elif isinstance(instruction, Idle):
+                self._idle = None if instruction.seconds == math.inf else instruction.seconds
+                return
+            elif isinstance(instruction, Stop):
+                raise instruction
+            else:
+                raise BadReturn(f"{self._class.__name__}: {callback}", instruction, _NEXT)
+
+    # --------------------------------------------------------------------------------------- system
+
+    def _system(self, call: SystemCall) -> None:
+        try:
+            value = call.action(self)
+        except Exception as error:
+            call.fail(error)  # of the one who asked; the server is unharmed
+        else:
+            call.reply(value)
+
+    def set_suspended(self, suspended: bool) -> None:
+        """Stop or resume reading messages."""
+        self.suspended = suspended
+        self.process.status = "suspended" if suspended else "running"
+
+    def _trace(self, kind: str, content: object) -> None:
+        sink = self.sink
+        if sink is None:
+            return
+        try:
+            sink(TraceEvent(self.process.ref, kind, content))
+        except Exception as error:
+            self.sink = None
+            log.logger().error("trace_detached", process=repr(self.process.ref), exc_info=error)

@@ -1,0 +1,244 @@
+"""Supervisors: the class to derive one from, child specifications, and the handle to talk to one."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Awaitable, Callable, Hashable, Iterable
+from typing import Any, ClassVar, Literal, TypeVar, TypeVarTuple, cast, overload
+
+from nursery_otp._behaviours.children import ChildCount, ChildInfo
+from nursery_otp._behaviours.supervisor_loop import SupervisorLoop
+from nursery_otp._policy import checks
+from nursery_otp._policy.exits import SHUTDOWN, as_reason
+from nursery_otp._policy.mailboxes import DEFAULT_MAILBOX, MailboxOptions
+from nursery_otp._policy.restarts import Backoff
+from nursery_otp._policy.specs import (
+    AutoShutdown,
+    ChildSpec,
+    Kind,
+    Restart,
+    ShutdownLimit,
+    Strategy,
+    SupervisorFlags,
+)
+from nursery_otp._runtime.calls import Call
+from nursery_otp._runtime.process import Body
+from nursery_otp._runtime.refs import Address, Name, Ref, find_alive
+from nursery_otp.errors import InvalidSpec, StartIgnored
+
+S = TypeVar("S")
+Ts = TypeVarTuple("Ts")
+
+_UNSET: Any = object()
+
+
+class Supervisor:
+    """A process that starts, watches, restarts and stops children. OTP: `supervisor`.
+
+    Derive from it, set the flags as class attributes (or in `__init__`), and give the child specifications:
+
+    >>> class Team(Supervisor):
+    ...     strategy = "one_for_all"
+    ...     max_restarts = 3
+    ...
+    ...     def children(self) -> list[ChildSpec]:
+    ...         return [child(Counter, 100, id="counter")]
+
+    `strategy` says who is restarted together with a child that ended; more than `max_restarts` restarts within
+    `period` seconds end the supervisor; `auto_shutdown` says whether the end of significant children does;
+    `max_children` limits a simple_one_for_one supervisor.
+    """
+
+    process_kind: ClassVar[Kind] = "supervisor"
+
+    strategy: Strategy = "one_for_one"
+    max_restarts: float = 1
+    period: float = 5.0
+    auto_shutdown: AutoShutdown = "never"
+    max_children: float = math.inf
+
+    @classmethod
+    def process_body(cls, args: tuple[Any, ...]) -> Body:
+        """What a process of this class runs (called by the runtime)."""
+        return SupervisorLoop(lambda: cls(*args)).run
+
+    def flags(self) -> SupervisorFlags:
+        """The flags, validated."""
+        return SupervisorFlags(
+            strategy=self.strategy,
+            max_restarts=self.max_restarts,
+            period=self.period,
+            auto_shutdown=self.auto_shutdown,
+            max_children=self.max_children,
+        )
+
+    def children(self) -> Iterable[ChildSpec]:
+        """The children to start, in this order; at most one template for simple_one_for_one.
+
+        Called once, in the supervisor's process. Raise `Ignore` to decline to start. OTP: `init/1`.
+        """
+        return ()
+
+
+class InlineSupervisor(Supervisor):
+    """A supervisor whose flags and children are given as values."""
+
+    def __init__(self, flags: SupervisorFlags, specs: Iterable[ChildSpec]) -> None:
+        self._flags = flags
+        self._specs = specs
+
+    def flags(self) -> SupervisorFlags:
+        return self._flags
+
+    def children(self) -> Iterable[ChildSpec]:
+        return self._specs
+
+
+def child(
+    factory: Callable[[*Ts], Any],
+    /,
+    *args: *Ts,
+    id: Hashable = None,
+    name: Name[Any] | None = None,
+    restart: Restart = "permanent",
+    shutdown: ShutdownLimit | None = None,
+    significant: bool = False,
+    service: bool = False,
+    kind: Kind | None = None,
+    trap_exits: bool = False,
+    mailbox: MailboxOptions = DEFAULT_MAILBOX,
+    backoff: Backoff | None = None,
+) -> ChildSpec:
+    """The specification of a child: what `factory(*args)` makes, run and restarted as the options say.
+
+    `factory` is a `GenServer` or `Supervisor` class or an async function. `id` is the text of `name`, or the name of
+    the factory, unless given. A "permanent" child is always restarted, a "transient" one unless it ends normally, a
+    "temporary" one never. `shutdown` is how many seconds it has to stop (default 5; supervisors: no limit) before it
+    is killed, or "kill". A `significant` child may end its supervisor, see `auto_shutdown`. A `service` does not keep
+    the block of `open_supervisor` waiting. `backoff` puts waits before restarts. OTP: `child_spec()`.
+
+    >>> child(Counter, 100, restart="transient").restart
+    'transient'
+    """
+    given: dict[str, Any] = {"shutdown": shutdown, "kind": kind}
+    checks.instance("name", name, (Name, type(None)), "must be a Name, such as Name('counter')")
+    return ChildSpec(
+        factory=factory,
+        args=args,
+        id=id if id is not None or name is None else name.text,
+        name=name,
+        restart=restart,
+        significant=significant,
+        service=service,
+        trap_exits=trap_exits,
+        mailbox=mailbox,
+        backoff=backoff,
+        **{field: value for field, value in given.items() if value is not None},
+    )
+
+
+class SupervisorHandle:
+    """The means to talk to a running supervisor, made from its address. All waits have no limit, as in OTP."""
+
+    __slots__ = ("address",)
+
+    def __init__(self, address: Address[Any]) -> None:
+        self.address = address
+
+    @property
+    def ref(self) -> Ref[Any]:
+        """The supervisor's current incarnation; `NoProcess` if there is none."""
+        return find_alive(self.address, "ref").ref
+
+    def __repr__(self) -> str:
+        return f"<SupervisorHandle of {self.address}>"
+
+    async def _ask(self, operation: str, *args: Any) -> Any:
+        return await Call(f"{operation} of {self.address}", operation, args, {}, self.address).perform(math.inf)
+
+    @overload
+    async def start(
+        self, factory: Callable[[*Ts], Awaitable[object]], /, *args: *Ts, name: Name[Any] | None = None, **options: Any
+    ) -> Ref[Any]: ...
+    @overload
+    async def start(
+        self, factory: Callable[[*Ts], S], /, *args: *Ts, name: Name[S] | None = None, **options: Any
+    ) -> Ref[S]: ...
+    async def start(  # type: ignore[misc] # mypy does not compare TypeVarTuple with *args: Any
+        self,
+        factory: Callable[..., Any],
+        /,
+        *args: Any,
+        name: Name[Any] | None = None,
+        when_full: Literal["fail", "wait"] = "fail",
+        **options: Any,
+    ) -> Ref[Any]:
+        """Start a child and wait until its init is over; what `child(factory, *args, **options)` says.
+
+        With `when_full="wait"` wait for a place if a dynamic supervisor has `max_children` of them. Raises
+        `StartFailed` if the init fails, `StartIgnored` if it raises `Ignore`, and what `start_child` raises. If this
+        wait is cancelled, the supervisor may still start the child. OTP: `supervisor:start_child/2`.
+        """
+        checks.one_of("when_full", when_full, ("fail", "wait"))
+        spec = child(factory, *args, name=name, **options)
+        ref = await self._ask("start_child", spec, when_full == "wait")
+        if ref is None:
+            raise StartIgnored(spec.label)
+        return cast("Ref[Any]", ref)
+
+    async def start_child(self, *spec: Any, when_full: Literal["fail", "wait"] = "fail") -> Ref[Any] | None:
+        """Start a child from a `ChildSpec`; for a simple_one_for_one supervisor with a template, from its arguments.
+
+        None if the child declined. Raises `AlreadyStarted` or `AlreadyPresent` if the id is in use, `StartFailed`,
+        `MaxChildrenReached`, `InvalidSpec`. OTP: `supervisor:start_child/2`.
+        """
+        checks.one_of("when_full", when_full, ("fail", "wait"))
+        what: Any = spec[0] if len(spec) == 1 and isinstance(spec[0], ChildSpec) else spec
+        return cast("Ref[Any] | None", await self._ask("start_child", what, when_full == "wait"))
+
+    async def terminate_child(self, target: Hashable) -> None:
+        """Stop the child of this id (a `Ref` for dynamic children); it is not restarted.
+
+        Its specification stays, unless it is temporary. Raises `ChildNotFound`. OTP: `supervisor:terminate_child/2`.
+        """
+        await self._ask("terminate_child", target)
+
+    async def restart_child(self, id: Hashable) -> Ref[Any] | None:
+        """Start a child again that does not run; None if it declines.
+
+        Raises `ChildRunning`, `ChildRestarting`, `ChildNotFound`, `StartFailed`. OTP: `supervisor:restart_child/2`.
+        """
+        return cast("Ref[Any] | None", await self._ask("restart_child", id))
+
+    async def delete_child(self, id: Hashable) -> None:
+        """Forget the specification of a child that does not run.
+
+        Raises `ChildRunning`, `ChildRestarting`, `ChildNotFound`. OTP: `supervisor:delete_child/2`.
+        """
+        await self._ask("delete_child", id)
+
+    async def get_childspec(self, target: Hashable) -> ChildSpec:
+        """The specification of a child. Raises `ChildNotFound`. OTP: `supervisor:get_childspec/2`."""
+        return cast("ChildSpec", await self._ask("get_childspec", target))
+
+    async def which_children(self) -> tuple[ChildInfo, ...]:
+        """All children, in start order. OTP: `supervisor:which_children/1`."""
+        return cast("tuple[ChildInfo, ...]", await self._ask("which_children"))
+
+    async def count_children(self) -> ChildCount:
+        """How many children there are. OTP: `supervisor:count_children/1`."""
+        return cast("ChildCount", await self._ask("count_children"))
+
+    def shutdown(self, reason: object = SHUTDOWN) -> None:
+        """Ask the supervisor to stop its children, in reverse order, and itself; go on at once.
+
+        The request waits its turn like a call. Nothing happens if the supervisor has ended.
+        """
+        from nursery_otp._runtime.refs import find
+
+        process = find(self.address)
+        if process is None:
+            return
+        if not isinstance(process.behaviour, SupervisorLoop):
+            raise InvalidSpec("address", self.address, "must be the address of a supervisor")
+        process.request_stop(as_reason(reason))

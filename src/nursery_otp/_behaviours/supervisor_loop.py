@@ -1,0 +1,396 @@
+"""The shell around `decide`: carries a supervisor's decisions out with a nursery, and reports what came of them.
+
+The children run in the nursery, the decisions are made in the process's own cancel scope inside it. So nothing that
+ends the supervisor cancels the children as a side effect: even a killed supervisor ends them one by one, as data,
+before its nursery closes, and no exception ever travels up through nested nurseries.
+
+While a child is started or stopped nothing else is read from the mailbox, exactly as in OTP: deaths, calls, retries and
+requests to stop wait there in the order of their arrival.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Hashable
+from typing import TYPE_CHECKING, Any
+
+import trio
+
+from nursery_otp._behaviours.children import child_count, child_infos, failure_of
+from nursery_otp._behaviours.ending import end_children, stop_child
+from nursery_otp._policy import supervision as s
+from nursery_otp._policy.decide import decide, initial
+from nursery_otp._policy.exits import NORMAL, Crashed, ExitReason, Shutdown, Stop, error_of
+from nursery_otp._policy.specs import ChildSpec, SupervisorFlags, check_children, check_significant
+from nursery_otp._runtime import log
+from nursery_otp._runtime.calls import Call
+from nursery_otp._runtime.mailbox import EMPTY
+from nursery_otp._runtime.messages import Exit, Notice, StopAsked
+from nursery_otp._runtime.process import Process
+from nursery_otp._runtime.refs import Name, Ref
+from nursery_otp._runtime.spawning import create
+from nursery_otp.errors import AlreadyStarted, ChildNotFound, InvalidSpec
+
+if TYPE_CHECKING:
+    from nursery_otp._behaviours.supervisor import Supervisor
+
+
+class ChildEnded(Notice):
+    """A child has ended by itself; posted by its own last act."""
+
+    __slots__ = ("process", "reason")
+
+    def __init__(self, process: Process, reason: ExitReason) -> None:
+        self.process = process
+        self.reason = reason
+
+
+class RetryDue(Notice):
+    """The turn of a retry has come, at once or after a backoff."""
+
+    __slots__ = ("action", "alarm", "mailbox_of")
+
+    def __init__(self, action: s.RetryLater, mailbox_of: Process) -> None:
+        self.action = action
+        self.mailbox_of = mailbox_of
+        self.alarm = 0
+
+    def on_alarm(self) -> None:
+        self.mailbox_of.deliver(self)
+
+
+class BodyEnded(Notice):
+    """The block of the root supervisor needs nobody any more."""
+
+    __slots__ = ()
+
+
+class SupervisorLoop:
+    """One supervisor process from start to end."""
+
+    def __init__(self, make: Callable[[], Supervisor]) -> None:
+        self._make = make
+        self._state: s.State | None = None
+        self._template: ChildSpec | None = None
+        self._starting: Process | None = None
+        self._finish: ExitReason | None = None
+        self._reserved: dict[s.Key, Name[Any]] = {}
+        self._delayed: dict[RetryDue, None] = {}
+        self._services_only = False
+
+    @property
+    def _current(self) -> s.State:
+        if self._state is None:
+            raise RuntimeError("the supervisor has not begun")
+        return self._state
+
+    @property
+    def process(self) -> Process | None:
+        """The child whose start is under way: what the supervisor waits for."""
+        return self._starting
+
+    # ---------------------------------------------------------------------------- from start to end
+
+    async def run(self, process: Process) -> None:
+        """The body of the process."""
+        self._process = process
+        self._runtime = process.runtime
+        process.trap_exits = True
+        process.on_stop = self._on_stop
+        flags, specs = self._definition()
+        self._state = initial(flags, specs)
+        crash: BaseException | None = None
+        async with trio.open_nursery() as self._nursery:
+            try:
+                with trio.CancelScope() as process.scope:
+                    await self._decide()
+            except BaseException as error:  # noqa: ASYNC103 - raised below, where it cannot cancel the children
+                crash = error
+            with trio.CancelScope(shield=True):
+                await self._leave_nothing()
+        if crash is not None:
+            raise crash
+        raise Stop(self._finish)
+
+    def _definition(self) -> tuple[SupervisorFlags, list[ChildSpec]]:
+        """Everything is validated before anything is started."""
+        definition = self._make()
+        flags = definition.flags()
+        specs = check_children(definition.children(), flags)
+        if not flags.dynamic:
+            return flags, self._with_ids(specs)
+        self._template = specs[0] if specs else None
+        return flags, []
+
+    def _with_ids(self, specs: list[ChildSpec]) -> list[ChildSpec]:
+        taken: set[Hashable] = {spec.id for spec in specs if spec.id is not None}
+        complete = []
+        for spec in specs:
+            named = spec if spec.id is not None else spec.with_id(_free_id(spec.label, taken))
+            taken.add(named.id)
+            complete.append(named)
+        return complete
+
+    def _on_stop(self, reason: ExitReason, _drain: bool) -> None:
+        # In its turn, like a call: a group restart under way is completed first.
+        self._process.deliver(StopAsked(reason))
+
+    async def _decide(self) -> None:
+        if self._process.interrupted is not None:
+            return
+        await self._step(s.Begin())
+        mailbox = self._process.mailbox
+        while self._finish is None:
+            item = mailbox.take()
+            if item is EMPTY:
+                await mailbox.park()
+            else:
+                await self._read(item)
+
+    async def _leave_nothing(self) -> None:
+        """However it came to this: no child, no reservation and no delayed retry remains."""
+        if self._finish is None:
+            await end_children(self._children_alive())
+        for name in self._reserved.values():
+            self._runtime.registry.cancel_reservation(name, self._process)
+        self._reserved.clear()
+        for retry in self._delayed:
+            self._runtime.alarms.disarm(retry)
+        self._delayed.clear()
+
+    def _children_alive(self) -> list[Process]:
+        _, actions = decide(self._current, s.Kill())
+        alive = [stop.handle for action in actions if isinstance(action, s.StopChildren) for stop in action.children]
+        return alive if self._starting is None else [*alive, self._starting]
+
+    # --------------------------------------------------------------------------------------- events
+
+    async def _read(self, item: Any) -> None:
+        match item:
+            case ChildEnded():
+                await self._on_child_ended(item)
+            case Call():
+                await self._serve(item)
+            case RetryDue():
+                self._delayed.pop(item, None)
+                action, chance = item.action, self._runtime.random.random()
+                await self._step(s.Retry(action.key, action.number, action.counted, self._runtime.now(), chance))
+            case StopAsked():
+                await self._step(s.StopRequest(item.reason))
+            case BodyEnded():
+                self._services_only = True
+                await self._step(s.StopServices())
+            case Exit() if self._process.parent is not None and item.source is self._process.parent.ref:
+                await self._step(s.StopRequest(item.reason))
+            case Exit():
+                return  # of a process that is no child, as in OTP
+            case _:
+                log.logger().warning("unexpected_message", supervisor=repr(self._process.ref), message=repr(item))
+
+    async def _on_child_ended(self, notice: ChildEnded) -> None:
+        child = notice.process
+        if self._runtime.fatal:
+            # A KeyboardInterrupt or the like: nobody's crash, so that nothing is restarted for it.
+            await self._step(s.StopRequest(Shutdown(error_of(notice.reason))))
+            return
+        now, chance = self._runtime.now(), self._runtime.random.random()
+        await self._step(s.Exited(child.child_key, child, notice.reason, now, chance))
+
+    async def _step(self, event: s.Event) -> None:
+        """Decide about an event and about what comes of it, until there is nothing more to do."""
+        pending: s.Event | None = event
+        while pending is not None:
+            current, pending = pending, None
+            self._withdraw_gone()
+            self._state, actions = decide(self._current, current)
+            for action in actions:
+                pending = await self._act(action) or pending
+            if self._reserved and not isinstance(current, s.Started):
+                self._release_names()
+            if pending is None and self._services_only and self._finish is None and self._current.plan is None:
+                pending = None if isinstance(current, s.StopServices) else s.StopServices()
+
+    def _withdraw_gone(self) -> None:
+        for waiting in self._current.waiting:
+            if waiting.token.done:
+                self._state, _ = decide(self._current, s.Withdraw(waiting.token))
+
+    # -------------------------------------------------------------------------------------- actions
+
+    async def _act(self, action: s.Action) -> s.Event | None:
+        match action:
+            case s.StartChild(key, spec):
+                return await self._start(key, spec)
+            case s.StopChild(_, process, limit):
+                await stop_child(process, limit)
+                return s.Stopped()
+            case s.StopChildren(children):
+                await end_children([stop.handle for stop in children], [stop.limit for stop in children])
+                return s.Stopped()
+            case s.RetryLater():
+                self._retry(action)
+            case s.Reply():
+                self._reply(action)
+            case s.Ready():
+                self._process.ready()
+            case s.Finish(reason):
+                self._finish = reason
+            case s.Report():
+                self._report(action)
+        return None
+
+    async def _start(self, key: s.Key, spec: ChildSpec) -> s.Event:
+        try:
+            child = self._create(key, spec)
+        except Exception as error:
+            return s.Failed(key, Crashed(error), self._runtime.random.random())
+        self._starting = child
+        self._process.waits_for = self
+        child.launch(self._nursery)
+        # If this wait is interrupted, `_starting` stays and the child is ended with the others.
+        await child.wait_started()
+        self._process.waits_for = self._starting = None
+        if child.started:
+            return s.Started(key, child, self._runtime.now())
+        if child.ignored:
+            return s.Ignored(key)
+        return s.Failed(key, child.reason or NORMAL, self._runtime.random.random())
+
+    def _create(self, key: s.Key, spec: ChildSpec) -> Process:
+        if spec.name is not None:
+            holder = self._runtime.registry.find(spec.name.text)
+            if holder is not None:
+                raise AlreadyStarted(spec.name, holder.ref)
+            self._runtime.registry.reserve(spec.name, self._process)
+            self._reserved[key] = spec.name
+        child = create(
+            self._runtime,
+            spec.factory,
+            spec.args,
+            name=spec.name,
+            mailbox=spec.mailbox,
+            trap_exits=spec.trap_exits,
+            supervisor=self._process,
+        )
+        child.child_key = key
+        child.parent = self._process
+        child.on_end = self._child_ended
+        return child
+
+    def _child_ended(self, child: Process, reason: ExitReason) -> None:
+        """The last act of a child (in its own task): tell the supervisor, unless it failed to start."""
+        if child.started:
+            self._process.deliver(ChildEnded(child, reason))
+
+    def _retry(self, action: s.RetryLater) -> None:
+        retry = RetryDue(action, self._process)
+        if action.delay > 0:
+            self._delayed[retry] = None
+            self._runtime.alarms.arm(self._runtime.now() + action.delay, retry)
+        else:
+            self._process.deliver(retry)
+
+    def _release_names(self) -> None:
+        """Give up the names of children that will not come back by themselves."""
+        state = self._current
+        plan = state.plan
+        for key, name in list(self._reserved.items()):
+            child = state.children.get(key)
+            expected = child is not None and (child.status != "stopped" or child.returning)
+            if not expected and (plan is None or key not in plan.start):
+                del self._reserved[key]
+                self._runtime.registry.cancel_reservation(name, self._process)
+
+    def _reply(self, action: s.Reply) -> None:
+        call: Call = action.token
+        ref: Ref[Any] | None = None if action.handle is None else action.handle.ref
+        if action.answer in {"ok", "ignored"}:
+            call.reply(ref)
+        else:
+            call.fail(failure_of(action, call, ref, self._current.flags))
+        if self._process.current_call is call:
+            self._process.current_call = None
+
+    def _report(self, report: s.Report) -> None:
+        log.logger().info(
+            report.note,
+            supervisor=repr(self._process.ref),
+            child=report.key,
+            reason=str(report.reason),
+            restarts=report.restarts,
+            allowed=report.allowed,
+        )
+
+    # ---------------------------------------------------------------------------------------- calls
+
+    async def _serve(self, call: Call) -> None:
+        """A request made through a `SupervisorHandle`."""
+        self._process.current_call = call
+        try:
+            event = self._requested(call)
+        except Exception as error:
+            call.fail(error)
+            event = None
+        if event is not None:
+            if isinstance(event, s.AddChild) and event.wait:
+                call.owe()
+            await self._step(event)
+        if self._process.current_call is call:
+            self._process.current_call = None
+
+    def _requested(self, call: Call) -> s.Event | None:
+        match call.operation, call.args:
+            case "start_child", (ChildSpec() as spec, bool(wait)):
+                return s.AddChild(call, self._accepted(spec), wait)
+            case "start_child", (tuple(extra), bool(wait)):
+                return s.AddChild(call, self._from_template(extra), wait)
+            case "terminate_child", (target,):
+                return self._terminate(call, target)
+            case "restart_child", (key,):
+                return s.RestartChild(call, key)
+            case "delete_child", (key,):
+                return s.DeleteChild(call, key)
+            case "get_childspec", (target,):
+                call.reply(self._spec_of(target))
+            case "which_children", ():
+                call.reply(child_infos(self._current))
+            case "count_children", ():
+                call.reply(child_count(self._current, self._template))
+            case _:
+                raise TypeError(f"{self._process.ref} is a supervisor and has no {call.operation}")
+        return None
+
+    def _accepted(self, spec: ChildSpec) -> ChildSpec:
+        check_significant(spec, self._current.flags.auto_shutdown)
+        if self._current.flags.dynamic:
+            if self._template is not None:
+                raise InvalidSpec("spec", spec, "this supervisor has a template: give start_child its extra arguments")
+            return spec
+        return spec if spec.id is not None else spec.with_id(_free_id(spec.label, self._current.children))
+
+    def _from_template(self, extra: tuple[Any, ...]) -> ChildSpec:
+        if self._template is None:
+            raise InvalidSpec("spec", extra, "must be a ChildSpec; only a simple_one_for_one template takes arguments")
+        return self._template.with_args(extra)
+
+    def _terminate(self, call: Call, target: Any) -> s.Event:
+        if not isinstance(target, Ref) or not self._current.flags.dynamic:
+            return s.TerminateChild(call, target)
+        process = target._process
+        return s.TerminateChild(call, process.child_key, process, process.reason is None)
+
+    def _spec_of(self, target: Any) -> ChildSpec:
+        state, template = self._current, self._template
+        if template is not None and target == template.id:
+            return template
+        key = target._process.child_key if isinstance(target, Ref) and state.flags.dynamic else target
+        child = state.children.get(key)
+        if child is None:
+            raise ChildNotFound(target)
+        return child.spec
+
+
+def _free_id(label: str, taken: Any) -> str:
+    if label not in taken:
+        return label
+    return next(f"{label}-{number}" for number in itertools.count(2) if f"{label}-{number}" not in taken)

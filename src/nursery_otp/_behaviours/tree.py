@@ -1,0 +1,284 @@
+"""`open_supervisor`: a supervision tree as a block.
+
+Layout of tasks: the block's task holds an outer nursery; in it one task holds a shield and inside that the runtime's
+nursery, with the root supervisor, the clock and the processes without a supervisor. So a cancellation from outside
+reaches the body of the block, but not the processes: leaving the block turns it into an ordered stop first.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from contextlib import suppress
+from types import TracebackType
+from typing import Any, NoReturn
+
+import trio
+
+from nursery_otp._behaviours.ending import end_children
+from nursery_otp._behaviours.supervisor import InlineSupervisor, SupervisorHandle
+from nursery_otp._behaviours.supervisor_loop import BodyEnded, SupervisorLoop
+from nursery_otp._policy import checks
+from nursery_otp._policy.errors import RestartLimitReached
+from nursery_otp._policy.exits import KILLED, NORMAL, SHUTDOWN, ExitReason, Normal, Shutdown
+from nursery_otp._policy.specs import AutoShutdown, ChildSpec, Strategy, SupervisorFlags, check_children
+from nursery_otp._policy.supervision import FailedToStart
+from nursery_otp._policy.timeouts import Timeouts
+from nursery_otp._runtime.context import process_var, runtime_var
+from nursery_otp._runtime.process import Body, Process
+from nursery_otp._runtime.refs import Name
+from nursery_otp._runtime.runtime import Runtime
+from nursery_otp._runtime.spawning import create
+from nursery_otp.errors import StartFailed, SupervisorEnded
+
+UNSUPERVISED_LIMIT = 5.0
+"""How long processes without a supervisor have to stop when the tree has ended."""
+
+
+class SupervisionTree:
+    """The block of `open_supervisor`; enter it with `async with`."""
+
+    def __init__(
+        self,
+        flags: SupervisorFlags,
+        specs: list[ChildSpec],
+        name: Name[Any] | None,
+        timeouts: Timeouts,
+        seed: int | None,
+    ) -> None:
+        self._flags = flags
+        self._specs = specs
+        self._name = name
+        self._timeouts = timeouts
+        self._seed = seed
+        self._entered = False
+
+    def __enter__(self) -> NoReturn:
+        raise RuntimeError("use 'async with open_supervisor(...)', not 'with'")
+
+    def __exit__(self, *_error: object) -> None:
+        raise AssertionError("never entered")
+
+    # ------------------------------------------------------------------------------------- entering
+
+    async def __aenter__(self) -> SupervisorHandle:
+        if self._entered:
+            raise RuntimeError("a supervision tree is opened once; call open_supervisor again")
+        self._entered = True
+        self._runtime = Runtime(self._timeouts, seed=self._seed)
+        self._runtime.on_fatal = self._stop_root
+        self._closed = trio.Event()
+        self._leaving = False
+        self._body_scope = trio.CancelScope()
+        self._root = create(self._runtime, _RootFactory(self._flags, self._specs), (), name=self._name)
+        self._root.on_end = self._root_ended
+        self._manager = trio.open_nursery()
+        self._outer = await self._manager.__aenter__()
+        self._tokens = (runtime_var.set(self._runtime), process_var.set(None))
+        self._outer.start_soon(self._host)
+        await self._come_up()
+        self._body_scope.__enter__()
+        return SupervisorHandle(self._root.ref)
+
+    async def _come_up(self) -> None:
+        """Wait until the children are up; if they do not come, leave nothing behind."""
+        error: BaseException | None = None
+        try:
+            await self._root.wait_started()
+        except BaseException as interruption:  # noqa: ASYNC103 - raised below, after the ordered stop
+            error = interruption
+        if error is None and self._root.started:
+            return
+        await self._take_down()
+        self._forget_context()
+        if error is None:
+            error = self._runtime.fatal[0] if self._runtime.fatal else self._failed_start()
+        raise error
+
+    async def _host(self) -> None:
+        """The task behind the shield."""
+        runtime = self._runtime
+        with trio.CancelScope(shield=True):
+            async with trio.open_nursery() as runtime.nursery:
+                clock_scope = trio.CancelScope()
+                runtime.nursery.start_soon(self._run_clock, clock_scope)
+                self._root.launch(runtime.nursery)
+                await self._root.wait_ended()
+                await self._end_unsupervised()
+                runtime.cancel_timers()
+                clock_scope.cancel(reason="the supervision tree has ended")
+        self._closed.set()
+
+    async def _run_clock(self, scope: trio.CancelScope) -> None:
+        with scope:
+            await self._runtime.alarms.run()
+
+    async def _end_unsupervised(self) -> None:
+        while self._runtime.table:
+            processes = list(self._runtime.table.values())
+            await end_children(processes, [UNSUPERVISED_LIMIT] * len(processes))
+
+    def _root_ended(self, _root: Process, _reason: ExitReason) -> None:
+        # Like a nursery's, the body of the block is not needed without the tree.
+        if not self._leaving:
+            self._body_scope.cancel(reason="the root supervisor has ended")
+
+    def _stop_root(self) -> None:
+        self._root.request_stop(SHUTDOWN)
+
+    # -------------------------------------------------------------------------------------- leaving
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> bool:
+        body_error = self._close_body(kind, error, traceback)
+        self._leaving = True
+        if body_error is None and self._root.reason is None:
+            body_error = await self._wait_for_children()  # noqa: ASYNC102 - the body is over; this may be cancelled
+        interrupted = await self._take_down()  # noqa: ASYNC102 - shielded inside
+        self._forget_context()
+        self._runtime.check_empty()
+        problems = _distinct(body_error, interrupted, *self._runtime.fatal, self._failure())
+        if not problems:
+            return True
+        if problems == [error]:
+            return False
+        raise problems[0] if len(problems) == 1 else BaseExceptionGroup("several problems in one tree", problems)
+
+    def _close_body(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> BaseException | None:
+        """What is left of the body's error once its own cancellation is taken out."""
+        try:
+            absorbed = self._body_scope.__exit__(kind, error, traceback)
+        except BaseException as rest:  # noqa: ASYNC103 - handed to __aexit__, which raises it after the ordered stop
+            return rest  # noqa: ASYNC104
+        return None if absorbed else error
+
+    async def _wait_for_children(self) -> BaseException | None:
+        """Wait as a nursery does, until no child is left but services; what ended that wait early."""
+        self._root.deliver(BodyEnded())
+        try:
+            await self._root.wait_ended()
+        except BaseException as error:  # noqa: ASYNC103 - the same
+            return error  # noqa: ASYNC104
+        return None
+
+    async def _take_down(self) -> BaseException | None:
+        """Stop the tree in order, if it still stands, and close it. A second interrupt kills instead of asking."""
+        self._root.request_stop(SHUTDOWN)
+        interrupted: BaseException | None = None
+        while not self._closed.is_set():
+            try:
+                with trio.CancelScope(shield=True):
+                    await self._closed.wait()
+            except BaseException as error:  # noqa: ASYNC103 - the same; behind a shield it is a KeyboardInterrupt
+                interrupted = error
+                for process in list(self._runtime.table.values()):
+                    process.interrupt(KILLED)
+        self._outer.cancel_scope.shield = True  # nothing is left in it but the last step of the host task
+        await self._manager.__aexit__(None, None, None)
+        return interrupted
+
+    def _forget_context(self) -> None:
+        runtime_token, process_token = self._tokens
+        # In another context than it was entered in (as async fixtures may be) there is nothing to restore.
+        with suppress(ValueError):
+            runtime_var.reset(runtime_token)
+            process_var.reset(process_token)
+
+    # -------------------------------------------------------------------------------------- outcome
+
+    def _failure(self) -> BaseException | None:
+        """What the end of the root supervisor means for the code around the block."""
+        match self._root.reason:
+            case Shutdown(RestartLimitReached() as limit):
+                return limit
+            case Shutdown() | Normal() | None:
+                return None
+            case _ if self._runtime.fatal:
+                return None
+            case reason:
+                return SupervisorEnded(self._root.ref, reason)
+
+    def _failed_start(self) -> BaseException:
+        match self._root.reason:
+            case Shutdown(FailedToStart(child_id, reason)):
+                return StartFailed(child_id, reason)
+            case reason:
+                return StartFailed("root", reason or NORMAL)
+
+
+def _distinct(*problems: BaseException | None) -> list[BaseException]:
+    """What went wrong; a second KeyboardInterrupt says nothing new."""
+    found: list[BaseException] = []
+    for problem in problems:
+        if problem is None or problem in found:
+            continue
+        if not isinstance(problem, KeyboardInterrupt) or not any(
+            isinstance(other, KeyboardInterrupt) for other in found
+        ):
+            found.append(problem)
+    return found
+
+
+class _RootFactory:
+    """The root supervisor's class of one: a factory that the runtime can label and make a body of."""
+
+    process_kind = "supervisor"
+    __name__ = "root"
+
+    def __init__(self, flags: SupervisorFlags, specs: list[ChildSpec]) -> None:
+        self._flags = flags
+        self._specs = specs
+
+    def __call__(self) -> InlineSupervisor:
+        return InlineSupervisor(self._flags, self._specs)
+
+    def process_body(self, _args: tuple[Any, ...]) -> Body:
+        return SupervisorLoop(self).run
+
+
+def open_supervisor(
+    children: Iterable[ChildSpec] = (),
+    *,
+    strategy: Strategy = "one_for_one",
+    max_restarts: float = 1,
+    period: float = 5.0,
+    auto_shutdown: AutoShutdown = "never",
+    max_children: float = math.inf,
+    name: Name[Any] | None = None,
+    timeouts: Timeouts | None = None,
+    seed: int | None = None,
+) -> SupervisionTree:
+    """A supervision tree for the length of an `async with` block.
+
+    The block gets a `SupervisorHandle` of the root supervisor, whose `children` are up by then. It waits, like a
+    nursery's, until no child is left; children that are services are stopped when only they are left, and
+    `shutdown()` ends it at once. When the body fails or is cancelled from outside, the children are stopped in
+    reverse order, each within its shutdown limit, and the error goes on. When the root supervisor ends first, what is
+    left of the body is cancelled.
+
+    The flags are those of `Supervisor`; `timeouts` are the limits in this tree; `seed` fixes its randomness.
+
+    Raises `StartFailed` if a child does not start, and from the block `RestartLimitReached` (with the last crash as
+    its cause). OTP: `supervisor:start_link/2`, with `application` around it.
+
+    >>> async def main() -> None:
+    ...     async with open_supervisor([child(Counter, 100, name=Name("counter"))]) as supervisor:
+    ...         print(await Counter.add(Name[Counter]("counter"), 1))
+    ...         supervisor.shutdown()
+    >>> trio.run(main)
+    101
+    """
+    flags = SupervisorFlags(
+        strategy=strategy,
+        max_restarts=max_restarts,
+        period=period,
+        auto_shutdown=auto_shutdown,
+        max_children=max_children,
+    )
+    specs = check_children(children, flags)
+    checks.instance("name", name, (Name, type(None)), "must be a Name")
+    checks.instance("timeouts", timeouts, (Timeouts, type(None)), "must be a Timeouts")
+    return SupervisionTree(flags, specs, name, timeouts or Timeouts(), seed)

@@ -1,0 +1,121 @@
+"""Why a process ended: the exit reasons, and how any ending becomes one of them.
+
+OTP uses arbitrary terms; here a reason is one of six frozen values, so that `match` covers them and nobody compares
+strings. `normal` and `shutdown` are the ends that nobody has to be told about as a failure.
+"""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+import attrs
+
+
+@attrs.frozen
+class Normal:
+    """The process did what it had to do. OTP: `normal`."""
+
+    def __str__(self) -> str:
+        return "normal"
+
+
+@attrs.frozen
+class Shutdown:
+    """The process was asked to stop, and did; `detail` says more. OTP: `shutdown` and `{shutdown, Detail}`."""
+
+    detail: object = None
+
+    def __str__(self) -> str:
+        return "shutdown" if self.detail is None else f"shutdown({self.detail})"
+
+
+@attrs.frozen
+class Killed:
+    """The process was ended without grace; its `terminate` did not run. OTP: `killed`."""
+
+    def __str__(self) -> str:
+        return "killed"
+
+
+@attrs.frozen
+class Crashed:
+    """An exception left the process. OTP: `{Error, Stacktrace}`."""
+
+    error: BaseException
+
+    def __str__(self) -> str:
+        return f"crashed({self.error!r})"
+
+
+@attrs.frozen
+class Failed:
+    """The process ended itself, on purpose, with an abnormal reason of its own. OTP: `exit(Detail)`."""
+
+    detail: object
+
+    def __str__(self) -> str:
+        return f"failed({self.detail!r})"
+
+
+@attrs.frozen
+class NoProc:
+    """There was no such process when it was asked for. Only in `Down`, `Exit` and errors. OTP: `noproc`."""
+
+    def __str__(self) -> str:
+        return "noproc"
+
+
+ExitReason: TypeAlias = Normal | Shutdown | Killed | Crashed | Failed | NoProc
+
+REASONS = (Normal, Shutdown, Killed, Crashed, Failed, NoProc)
+NORMAL = Normal()
+SHUTDOWN = Shutdown()
+KILLED = Killed()
+NOPROC = NoProc()
+
+
+def is_normal(reason: ExitReason) -> bool:
+    """Whether a transient child that ended with `reason` stays down: normal, shutdown or shutdown(detail).
+
+    >>> is_normal(SHUTDOWN), is_normal(KILLED)
+    (True, False)
+    """
+    return isinstance(reason, Normal | Shutdown)
+
+
+def as_reason(value: object) -> ExitReason:
+    """Read any object as an exit reason: reasons as they are, exceptions as crashes, the rest as `Failed`.
+
+    >>> as_reason("boom")
+    Failed(detail='boom')
+    """
+    if isinstance(value, REASONS):
+        return value
+    if isinstance(value, BaseException):
+        return Crashed(value)
+    return Failed(value)
+
+
+def error_of(reason: ExitReason) -> BaseException | None:
+    """The exception inside a reason, if it carries one: what a `__cause__` should be."""
+    match reason:
+        case Crashed(error):
+            return error
+        case Shutdown(BaseException() as error) | Failed(BaseException() as error):
+            return error
+        case _:
+            return None
+
+
+class Stop(Exception):
+    """End the current process with `reason`: raised anywhere in it, or returned by a callback.
+
+    `reason` is an exit reason; any other object is wrapped in `Failed`. OTP: `exit(Reason)`, `{stop, Reason, State}`.
+
+    >>> Stop("boom").reason
+    Failed(detail='boom')
+    """
+
+    def __init__(self, reason: object = NORMAL) -> None:
+        super().__init__(reason)
+        self.reason = as_reason(reason)

@@ -1,0 +1,263 @@
+"""A call: a request that waits for its answer, for the end of the one who should give it, or for its limit.
+
+There is no reply channel and no monitor: the `Call` itself lies in the server's mailbox (and, if the answer is put
+off, in the server's `owed` table), so a server that ends finds all its callers and fails them. The caller's task
+sleeps on the call; whoever answers it first wakes that task, and every later answer finds nobody there.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import outcome
+import trio
+
+from nursery_otp._policy import checks
+from nursery_otp._runtime.context import process_of_task, process_var, runtime_for
+from nursery_otp._runtime.messages import Message
+from nursery_otp._runtime.refs import Name, find
+from nursery_otp.errors import CallTimeout, Deadlock, MailboxFull, NoProcess
+
+if TYPE_CHECKING:
+    from nursery_otp._runtime.process import Process
+    from nursery_otp._runtime.runtime import Runtime
+
+
+class Call:
+    """One request on its way. `done` once nobody waits for its answer any more."""
+
+    __slots__ = (
+        "_result",
+        "_task",
+        "address",
+        "alarm",
+        "args",
+        "caller",
+        "deadline",
+        "done",
+        "followed",
+        "keep",
+        "kwargs",
+        "label",
+        "limit",
+        "listener",
+        "operation",
+        "process",
+        "runtime",
+        "scope",
+    )
+
+    def __init__(self, label: str, operation: str, args: tuple[Any, ...], kwargs: dict[str, Any], address: Any) -> None:
+        self.label = label
+        self.operation = operation
+        self.args = args
+        self.kwargs = kwargs
+        self.address = address
+        self.caller: Process | None = None
+        self.process: Process | None = None
+        self.runtime: Runtime = _runtime_of(address, label)
+        self.limit = math.inf
+        self.deadline = math.inf
+        self.done = False
+        self.followed = False
+        self.keep = False
+        self.listener: Callable[[Call], None] | None = None
+        self.scope: trio.CancelScope | None = None
+        self.alarm = 0
+        self._task: trio.lowlevel.Task | None = None
+        self._result: outcome.Outcome[Any] | None = None
+
+    @property
+    def message(self) -> Message:
+        """The request as a value."""
+        return Message(self.operation, self.args, self.kwargs)
+
+    def __repr__(self) -> str:
+        return f"<call {self.label} to {self.address}{', answered' if self.done else ''}>"
+
+    # ---------------------------------------------------------------------------- the server's side
+
+    def reply(self, value: object) -> bool:
+        """Answer; True if somebody was still waiting."""
+        return self.settle(outcome.Value(value))
+
+    def fail(self, error: BaseException) -> bool:
+        """Let the call raise `error` at the caller."""
+        return self.settle(outcome.Error(error))
+
+    def settle(self, result: outcome.Outcome[Any]) -> bool:
+        """The one and only answer, unless there has been one."""
+        if self.done:
+            return False
+        self.close()
+        self.take(result)
+        return True
+
+    def take(self, result: outcome.Outcome[Any]) -> None:
+        """The caller's side gets the answer."""
+        task, self._task = self._task, None
+        if task is not None:
+            trio.lowlevel.reschedule(task, result)
+            return
+        self._result = result
+        if self.listener is not None:
+            self.listener(self)
+
+    def close(self) -> None:
+        """Whatever comes now is too late."""
+        self.done = True
+        if self.alarm:
+            self.runtime.alarms.disarm(self)
+        process = self.process
+        if process is not None and process.owed is not None:
+            process.owed.pop(self, None)
+
+    def owe(self) -> None:
+        """The answer is put off: the server has to be asked for it when it ends."""
+        process = self.process
+        if self.done or process is None:
+            return
+        if process.owed is None:
+            process.owed = {}
+        process.owed[self] = None
+        if self.caller is not None and self.caller.waits_for is self:
+            # Who answers is not known now, so that this wait cannot be part of a certain deadlock.
+            self.caller.waits_for = None
+
+    # ---------------------------------------------------------------------------- the caller's side
+
+    def dispatch(self, limit: float) -> None:
+        """Send the request; raises at once what is known at once. A limit of 0 sends but does not wait."""
+        self.limit = limit
+        self.deadline = self.runtime.alarms.now() + limit
+        process = find(self.address)
+        if process is not None and (deadlock := self._cycle(process)) is not None:
+            raise deadlock
+        by_name = isinstance(self.address, Name)
+        if by_name and self.runtime.registry.wait_for(self.address.text, self):
+            self.runtime.alarms.arm(self.deadline, self)
+            return
+        if process is None or process.reason is not None or process.mailbox.closed:
+            raise NoProcess(self.address, self.label)
+        self.bind(process)
+        if not self.done and limit > 0:
+            self.runtime.alarms.arm(self.deadline, self)
+
+    def bind(self, process: Process) -> None:
+        """Lay the request into the mailbox of a process."""
+        self.process = process
+        deadlock = self._cycle(process)
+        if deadlock is not None:
+            self.fail(deadlock)
+        elif process.reason is not None or process.mailbox.closed:
+            self.fail(NoProcess(self.address, self.label))
+        elif not process.mailbox.offer(self):
+            if process.mailbox.overflow == "block":
+                process.mailbox.queue_up(self)
+            else:
+                self.fail(MailboxFull(process.ref, process.mailbox.capacity))
+
+    def _cycle(self, process: Process) -> Deadlock | None:
+        """The error of a call that would wait for ever: to oneself, or to somebody who waits for the caller."""
+        caller = self.caller
+        if caller is None:
+            return None
+        link: Process | None = process
+        chain = [caller.ref]
+        # Calls that would close a cycle are refused, so that this walk cannot run in circles.
+        while link is not None:
+            chain.append(link.ref)
+            if link is caller:
+                return Deadlock(self.label, tuple(chain))
+            link = None if link.waits_for is None else link.waits_for.process
+        return None
+
+    async def perform(self, limit: float) -> Any:
+        """Send the request and wait for the answer."""
+        caller = self.caller = process_of_task()
+        if self.followed:
+            limit = min(limit, max(0.0, trio.current_effective_deadline() - self.runtime.alarms.now()))
+        self.dispatch(limit)
+        if limit <= 0:
+            self.close()
+            await trio.lowlevel.checkpoint()
+            raise CallTimeout(self.label, self.address, limit)
+        if caller is None:
+            return await self._sleep()
+        caller.waits_for = self
+        try:
+            return await self._sleep()
+        finally:
+            caller.waits_for = None
+
+    async def _sleep(self) -> Any:
+        if self.done:
+            await trio.lowlevel.checkpoint()
+            return self.result()
+        self._task = trio.lowlevel.current_task()
+        return await trio.lowlevel.wait_task_rescheduled(self._abort)
+
+    def result(self) -> Any:
+        """The answer of a request that is done."""
+        if self._result is None:
+            raise CallTimeout(self.label, self.address, self.limit)  # it has been given up
+        return self._result.unwrap()
+
+    async def sleep_within(self, limit: float, *, keep: bool) -> Any:
+        """Wait for the answer of a request sent before; `keep` it when the limit passes, or give it up."""
+        self.limit, self.keep = limit, keep
+        if self._result is None:
+            if self._task is not None:
+                raise trio.BusyResourceError("another task waits for this request")
+            self.runtime.alarms.arm(self.runtime.alarms.now() + limit, self)
+        try:
+            return await self._sleep()
+        finally:
+            self.runtime.alarms.disarm(self)
+
+    def _abort(self, _raise_cancel: object) -> trio.lowlevel.Abort:
+        self._task = None
+        if not self.keep:
+            self.abandon()
+        return trio.lowlevel.Abort.SUCCEEDED
+
+    def on_alarm(self) -> None:
+        """The limit has passed."""
+        if not self.keep:
+            self.abandon()
+        task, self._task = self._task, None
+        if task is not None:
+            error = CallTimeout(self.label, self.address, self.limit)
+            trio.lowlevel.reschedule(task, outcome.Error(error))
+
+    def abandon(self) -> None:
+        """The caller has gone: the answer, if there will be one, is for nobody."""
+        if self.done:
+            return
+        self.close()
+        process = self.process
+        if process is None:
+            if isinstance(self.address, Name):
+                self.runtime.registry.stop_waiting(self.address.text, self)
+            return
+        if process.mailbox.line is not None and process.mailbox.leave_line(self):
+            return
+        if self.scope is not None:
+            self.scope.cancel(reason=f"CallerGone: {self.label}")
+
+
+def _runtime_of(address: Any, label: str) -> Runtime:
+    process = getattr(address, "_process", None)
+    if process is None:
+        inside = process_var.get()
+        return inside.runtime if inside is not None else runtime_for(label)
+    runtime: Runtime = process.runtime
+    return runtime
+
+
+def checked_limit(within: float) -> float:
+    """An explicit limit of the caller's, in seconds."""
+    checks.seconds("within", within)
+    return within

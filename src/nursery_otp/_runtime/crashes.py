@@ -1,0 +1,31 @@
+"""From the exception that left a process to the one that is its exit reason."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import TracebackType
+
+from nursery_otp._policy.errors import Ignore
+from nursery_otp._policy.exits import Stop
+
+_PACKAGE = str(Path(__file__).parent.parent)
+
+
+def own_crash(error: Exception, kinds: tuple[type[Exception], ...] = (Stop, Ignore)) -> Exception:
+    """A process is one thing: a `Stop` or `Ignore` raised in a nursery of its own counts as raised by itself."""
+    seen: BaseException = error
+    while isinstance(seen, ExceptionGroup) and len(seen.exceptions) == 1:
+        seen = seen.exceptions[0]
+    return seen if isinstance(seen, kinds) else error
+
+
+def relevant_traceback(error: BaseException) -> None:
+    """Leave the runtime's own frames out of the traceback.
+
+    They tell the reader nothing, and the outermost one refers to the process, whose exit reason holds the error: a
+    cycle that only the garbage collector could undo, once per crash.
+    """
+    found: TracebackType | None = error.__traceback__
+    while found is not None and found.tb_frame.f_code.co_filename.startswith(_PACKAGE):
+        found = found.tb_next
+    error.__traceback__ = found

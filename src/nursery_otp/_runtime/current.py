@@ -1,0 +1,94 @@
+"""What a process can ask about itself and others."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Any
+
+import attrs
+import trio
+
+from nursery_otp._runtime.context import process_for
+from nursery_otp._runtime.mailbox import Mailbox
+from nursery_otp._runtime.monitors import Monitor
+from nursery_otp._runtime.process import Process, ProcessStatus
+from nursery_otp._runtime.refs import Ref, find_alive
+
+
+@attrs.frozen
+class ProcessInfo:
+    """A snapshot of a living process. OTP: `process_info/1`.
+
+    `waits_for` is the process that it waits for, in a call or while it starts it.
+    """
+
+    ref: Ref[Any]
+    status: ProcessStatus
+    links: frozenset[Ref[Any]]
+    monitors: tuple[Monitor, ...]
+    monitored_by: tuple[Ref[Any], ...]
+    queue_length: int
+    trap_exits: bool
+    waits_for: Ref[Any] | None
+
+
+def current_ref() -> Ref[Any]:
+    """The current process. OTP: `self/0`."""
+    return process_for("current_ref").ref
+
+
+def mailbox() -> Mailbox:
+    """The mailbox of the current process: `await mailbox().receive()`, or `async for message in mailbox()`.
+
+    A server reads its mailbox itself; this is for plain functions. OTP: `receive`.
+    """
+    return process_for("mailbox").mailbox
+
+
+def process_info(ref: Any) -> ProcessInfo:
+    """What is known of a living process; `NoProcess` if it has ended."""
+    process = find_alive(ref, "process_info")
+    waits = process.waits_for
+    return ProcessInfo(
+        ref=process.ref,
+        status=_status(process),
+        links=frozenset(peer.ref for peer in process.links or ()),
+        monitors=tuple(process.monitors or ()),
+        monitored_by=tuple(watch.owner for watch in process.watchers or ()),
+        queue_length=len(process.mailbox),
+        trap_exits=process.trap_exits,
+        waits_for=None if waits is None or waits.process is None else waits.process.ref,
+    )
+
+
+def _status(process: Process) -> ProcessStatus:
+    return "waiting" if process.status == "running" and process.waits_for is not None else process.status
+
+
+class shutdown_scope:  # noqa: N801 - used like trio.CancelScope(), named like a function
+    """A block that a polite stop cancels; the code around it then has until its shutdown limit to clean up.
+
+    A plain cancellation leaves no time for that: every await in a `finally` raises again. Once a process has used
+    this, a polite stop no longer cancels the process as a whole. `kill` still does.
+
+        async def worker() -> None:
+            with shutdown_scope() as scope:
+                await serve_forever()
+            if scope.cancelled_caught:
+                await say_goodbye()  # runs in full
+    """
+
+    def __init__(self) -> None:
+        self._process = process_for("shutdown_scope")
+        self._scope = trio.CancelScope()
+
+    def __enter__(self) -> trio.CancelScope:
+        scope = self._scope.__enter__()
+        self._process.enter_stop_scope(scope)
+        return scope
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> bool | None:
+        self._process.leave_stop_scope(self._scope)
+        return self._scope.__exit__(kind, error, traceback)

@@ -1,0 +1,395 @@
+"""A process: a task, a mailbox, a cancel scope and an identity, and the one place where every process ends.
+
+A process is started with `launch`, runs its body inside its own cancel scope, and ends in `_end`, whose order is
+fixed: mailbox closed, names released, waiting callers failed, monitors told, links signalled, hooks and supervisor
+told, leftover messages dead-lettered. Nothing in it awaits, so nobody ever sees half of it.
+
+An exception never leaves a process: it becomes the exit reason, which is data. The exceptions to that are the ones
+that are nobody's crash (KeyboardInterrupt, SystemExit): those are handed to the runtime, which stops the tree and
+lets them out at its root.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
+
+import outcome
+import trio
+
+from nursery_otp._policy.exits import KILLED, NORMAL, Crashed, ExitReason, Killed, Stop
+from nursery_otp._policy.mailboxes import DEFAULT_MAILBOX, MailboxOptions
+from nursery_otp._runtime import log
+from nursery_otp._runtime.calls import Call
+from nursery_otp._runtime.channel_mailbox import ChannelMailbox
+from nursery_otp._runtime.context import process_var, runtime_var
+from nursery_otp._runtime.crashes import own_crash, relevant_traceback
+from nursery_otp._runtime.lean_mailbox import LeanMailbox
+from nursery_otp._runtime.links import signal
+from nursery_otp._runtime.mailbox import SIGNALS, Mailbox, Waiter
+from nursery_otp._runtime.messages import Exit, Tick, recipient_of
+from nursery_otp._runtime.refs import Name, Ref, checkpointed
+from nursery_otp.errors import CallExited, Ignore, MailboxFull, MailboxOverflow, NoProcess
+
+if TYPE_CHECKING:
+    from nursery_otp._runtime.monitors import Monitor
+    from nursery_otp._runtime.runtime import Runtime
+
+Body: TypeAlias = Callable[["Process"], Awaitable[None]]
+ProcessStatus: TypeAlias = Literal["starting", "running", "waiting", "suspended", "ended"]
+
+
+class Waiting(Protocol):
+    """What a process may wait for: something that another process has to bring about."""
+
+    @property
+    def process(self) -> Process | None:
+        """The other process, if it is known."""
+
+
+class Process:
+    """The runtime's side of one process; users hold its `ref`."""
+
+    __slots__ = (
+        "__weakref__",
+        "_gate",
+        "_interrupted",
+        "_polite",
+        "_stop_scopes",
+        "_waiters",
+        "behaviour",
+        "body",
+        "child_key",
+        "current_call",
+        "follow_caller",
+        "ignored",
+        "label",
+        "links",
+        "mailbox",
+        "monitors",
+        "name",
+        "on_end",
+        "on_stop",
+        "owed",
+        "parent",
+        "pid",
+        "reason",
+        "ref",
+        "runtime",
+        "scope",
+        "start_value",
+        "started",
+        "status",
+        "supervisor",
+        "task",
+        "trap_exits",
+        "waits_for",
+        "watchers",
+    )
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        label: str,
+        body: Body,
+        *,
+        mailbox: MailboxOptions = DEFAULT_MAILBOX,
+        trap_exits: bool = False,
+        supervisor: Process | None = None,
+    ) -> None:
+        self.runtime = runtime
+        self.pid = runtime.next_pid()
+        self.label = label
+        self.body = body
+        self.behaviour: Any = getattr(body, "__self__", None)
+        self.mailbox: Mailbox = (LeanMailbox if mailbox.kind == "lean" else ChannelMailbox)(mailbox, self)
+        self.trap_exits = trap_exits
+        self.supervisor = supervisor
+        self.parent: Process | None = None  # whose Exit ends a server that traps exits
+        self.ref: Ref[Any] = Ref(self)
+        self.name: Name[Any] | None = None
+        self.task: trio.lowlevel.Task | None = None
+        self.scope: trio.CancelScope | None = None
+        self.status: ProcessStatus = "starting"
+        self.reason: ExitReason | None = None
+        self.ignored = False
+        self.started = False
+        self.start_value: Any = None
+        self.child_key: Any = None
+        self.follow_caller = False
+        self.links: dict[Process, None] | None = None
+        self.watchers: dict[Monitor, None] | None = None
+        self.monitors: dict[Monitor, None] | None = None
+        self.owed: dict[Call, None] | None = None
+        self.current_call: Call | None = None
+        self.waits_for: Waiting | None = None
+        self.on_end: Callable[[Process, ExitReason], None] | None = None
+        self.on_stop: Callable[[ExitReason, bool], None] | None = None
+        self._interrupted: ExitReason | None = None
+        self._polite = False
+        self._stop_scopes: list[trio.CancelScope] | None = None
+        self._waiters: dict[trio.lowlevel.Task, None] | None = None
+        self._gate: trio.lowlevel.Task | None = None
+        runtime.table[self.pid] = self
+
+    def __repr__(self) -> str:
+        return f"<Process of {self.ref}>"
+
+    # ------------------------------------------------------------------------------ running, ending
+
+    def launch(self, nursery: trio.Nursery) -> None:
+        """Let the process run as a task of this nursery."""
+        nursery.start_soon(self._main, name=f"{self.label}#{self.pid}")
+
+    async def _main(self) -> None:
+        self.task = trio.lowlevel.current_task()
+        runtime_var.set(self.runtime)
+        process_var.set(self)
+        reason: ExitReason = KILLED
+        try:
+            reason = await self._live()
+        finally:
+            # Only what must not be stopped here (a Cancelled of an outer scope) passes this point as an exception.
+            self._end(reason)
+
+    async def _live(self) -> ExitReason:
+        if self._interrupted is not None:
+            return self._interrupted  # a signal came before the first step
+        crash: Exception | None = None
+        try:
+            with trio.CancelScope() as self.scope:
+                await self.body(self)
+        except Exception as error:
+            crash = error
+        except BaseException as error:
+            if self.runtime.take_fatal(error):
+                return Crashed(error)  # noqa: ASYNC104 - no Cancelled: take_fatal leaves those alone
+            raise
+        if self._interrupted is not None and (crash is None or not self._polite):
+            return self._interrupted
+        return NORMAL if crash is None else self._crash_reason(crash)
+
+    def _crash_reason(self, error: Exception) -> ExitReason:
+        error = own_crash(error)
+        if isinstance(error, Stop):
+            if isinstance(error.reason, Crashed):
+                relevant_traceback(error.reason.error)
+            return error.reason
+        if isinstance(error, Ignore) and self.status == "starting":
+            self.ignored = True
+            return NORMAL
+        relevant_traceback(error)
+        return Crashed(error)
+
+    @trio.lowlevel.enable_ki_protection
+    def _end(self, reason: ExitReason) -> None:
+        self.status = "ended"
+        self.reason = reason
+        left, line = self.mailbox.close()
+        self.runtime.registry.release(self)
+        self._fail_callers(left)
+        self._send_away(line)
+        self._tell_watchers(reason)
+        self._signal_links(reason)
+        self.runtime.process_ended(self, reason)
+        if self.started and isinstance(reason, Crashed):
+            log.logger().error("process_crashed", process=repr(self.ref), exc_info=reason.error)
+        if self.on_end is not None:
+            self.on_end(self, reason)
+        self._open_gate()
+        for item in left:
+            self.discard(item, "process ended")
+        self.runtime.forget(self)
+
+    def _fail_callers(self, left: list[Any]) -> None:
+        waiting = [item for item in left if isinstance(item, Call)]
+        owed = list(self.owed or ())
+        if self.current_call is not None:
+            owed.append(self.current_call)
+        self.owed = self.current_call = None
+        for call in (*owed, *waiting):
+            call.fail(self._call_error(call))
+
+    def _send_away(self, line: list[Waiter]) -> None:
+        for waiter in line:
+            if isinstance(waiter.item, Call):
+                waiter.item.fail(self._call_error(waiter.item))
+            elif waiter.task is not None:
+                trio.lowlevel.reschedule(waiter.task, outcome.Error(NoProcess(self.ref, "send")))
+
+    def close_mailbox(self) -> None:
+        left, line = self.mailbox.close()
+        self._send_away(line)
+        for item in left:
+            self.discard(item, "mailbox closed")
+
+    def _tell_watchers(self, reason: ExitReason) -> None:
+        watchers, self.watchers = self.watchers, None
+        for watch in watchers or ():
+            watch.fire(reason)
+        for watch in list(self.monitors or ()):
+            watch.detach()
+        self.monitors = None
+        waiters, self._waiters = self._waiters, None
+        for task in waiters or ():
+            trio.lowlevel.reschedule(task, outcome.Value(reason))
+
+    def _signal_links(self, reason: ExitReason) -> None:
+        links, self.links = self.links, None
+        for peer in links or ():
+            if peer.links is not None:
+                peer.links.pop(self, None)
+            signal(peer, self, reason)
+
+    # ------------------------------------------------------------------------------------- starting
+
+    def ready(self) -> None:
+        """The body is initialised: the start is over."""
+        self.status = "running"
+        self.started = True
+        self.runtime.registry.announce(self)
+        self._open_gate()
+
+    def _open_gate(self) -> None:
+        gate, self._gate = self._gate, None
+        if gate is not None:
+            trio.lowlevel.reschedule(gate)
+
+    async def wait_started(self) -> None:
+        """Sleep until the process is ready or has ended. One task at most may do so."""
+        if self.status != "starting":
+            await trio.lowlevel.checkpoint()
+            return
+        self._gate = trio.lowlevel.current_task()
+
+        def abort(_raise_cancel: object) -> trio.lowlevel.Abort:
+            self._gate = None
+            return trio.lowlevel.Abort.SUCCEEDED
+
+        await trio.lowlevel.wait_task_rescheduled(abort)
+
+    async def wait_ended(self) -> ExitReason:
+        """Sleep until the process has ended; why it did."""
+        if self.reason is not None:
+            return await checkpointed(self.reason)
+        if self._waiters is None:
+            self._waiters = {}
+        task = trio.lowlevel.current_task()
+        self._waiters[task] = None
+
+        def abort(_raise_cancel: object) -> trio.lowlevel.Abort:
+            if self._waiters is not None:
+                self._waiters.pop(task, None)
+            return trio.lowlevel.Abort.SUCCEEDED
+
+        reason: ExitReason = await trio.lowlevel.wait_task_rescheduled(abort)
+        return reason
+
+    # -------------------------------------------------------------------------------- being stopped
+
+    @property
+    def interrupted(self) -> ExitReason | None:
+        """With which reason the process has been told to end at its next checkpoint, if it has."""
+        return self._interrupted
+
+    def interrupt(self, reason: ExitReason, *, polite: bool = False) -> None:
+        """End at the next checkpoint. The first reason stays, but a kill overrides a polite stop."""
+        if self.reason is not None:
+            return
+        if self._interrupted is None or (self._polite and isinstance(reason, Killed)):
+            self._interrupted = reason
+            self._polite = polite
+        if self.scope is not None:
+            self.scope.cancel(reason=f"{self.ref}: {reason}")
+
+    def request_stop(self, reason: ExitReason, *, drain: bool = False) -> None:
+        """Ask politely; how a process obeys depends on what it is."""
+        if self.reason is not None:
+            return
+        if self.on_stop is not None:
+            self.on_stop(reason, drain)
+        elif self.trap_exits:
+            asker = process_var.get()
+            self.deliver(Exit(None if asker is None else asker.ref, reason))
+        elif self._stop_scopes is not None:
+            self._interrupted, self._polite = self._interrupted or reason, True
+            for scope in self._stop_scopes:
+                scope.cancel(reason=f"{self.ref}: stop: {reason}")
+        else:
+            self.interrupt(reason, polite=True)
+
+    def enter_stop_scope(self, scope: trio.CancelScope) -> None:
+        """From now on a polite stop only cancels such scopes."""
+        if self._stop_scopes is None:
+            self._stop_scopes = []
+        self._stop_scopes.append(scope)
+        if self._interrupted is not None:
+            scope.cancel(reason=f"{self.ref}: stop: {self._interrupted}")
+
+    def leave_stop_scope(self, scope: trio.CancelScope) -> None:
+        """The block is over; the process stays one that ends in its own time."""
+        if self._stop_scopes is not None:
+            self._stop_scopes.remove(scope)
+
+    def overflow_crash(self, capacity: float) -> None:
+        self.interrupt(Crashed(MailboxOverflow(capacity)))
+
+    # ------------------------------------------------------------------------------------- messages
+
+    def deliver(self, signal: object) -> None:
+        """The way of every signal into the mailbox."""
+        if self.reason is None and not self.mailbox.closed:
+            self.mailbox.put(signal)
+        else:
+            self.runtime.count_sent_to_nobody()
+            self.discard(signal, "noproc")
+
+    def accept(self, message: object) -> None:
+        """The way of every ordinary message: never blocks; `MailboxFull` when there is no room and nobody to drop."""
+        if self.reason is not None or self.mailbox.closed:
+            self.runtime.count_sent_to_nobody()
+            self.discard(message, "noproc")
+        elif not self.mailbox.offer(message):
+            raise MailboxFull(self.ref, self.mailbox.capacity)
+
+    def accept_or_drop(self, message: object) -> None:
+        """The way of a cast: as `accept`, but what finds no room becomes a dead letter."""
+        try:
+            self.accept(message)
+        except MailboxFull:
+            self.mailbox.sent += 1
+            self.discard(message, "mailbox full")
+
+    async def accept_blocking(self, message: object) -> None:
+        """As `accept`, but under the policy "block" wait for room."""
+        await trio.lowlevel.checkpoint_if_cancelled()
+        try:
+            self.accept(message)
+        except MailboxFull:
+            if self.mailbox.overflow != "block":
+                raise
+            await self.mailbox.wait_room(message)
+        else:
+            await trio.lowlevel.cancel_shielded_checkpoint()
+
+    def discard(self, item: object, reason: str) -> None:
+        """Account for an item that will not be read; a letter becomes a dead letter."""
+        if isinstance(item, Call):
+            item.fail(self._call_error(item))
+            self.runtime.count_dropped(f"call: {reason}")
+        elif reason in _WITHDRAWN or (isinstance(item, SIGNALS) and not isinstance(item, Tick)):
+            self.runtime.count_dropped(reason)
+        else:
+            message = item.message if isinstance(item, Tick) else item
+            self.runtime.bury(recipient_of(self), message, reason, by_policy=reason in _POLICIES)
+
+    def _call_error(self, call: Call) -> Exception:
+        if self.reason is not None:
+            return CallExited(call.label, self.reason)
+        if self.mailbox.closed:
+            return NoProcess(call.address, call.label)
+        return MailboxFull(self.ref, self.mailbox.capacity)
+
+
+_POLICIES = frozenset({"drop_newest", "drop_oldest"})
+_WITHDRAWN = frozenset({"flushed", "timer cancelled", "caller gone"})

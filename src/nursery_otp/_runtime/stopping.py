@@ -1,0 +1,51 @@
+"""Asking a process to end, and waiting until it has."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import trio
+
+from nursery_otp._policy import checks
+from nursery_otp._policy.exits import NORMAL, ExitReason, as_reason
+from nursery_otp._runtime.context import process_of_task
+from nursery_otp._runtime.process import Process
+from nursery_otp._runtime.refs import find_alive
+from nursery_otp.errors import CallExited, Deadlock, StopTimeout
+
+
+def stop_nowait(target: Any, reason: object = NORMAL, *, drain: bool = False) -> None:
+    """Ask a process to end with `reason`, and go on. `NoProcess` if there is none.
+
+    A server runs its `terminate`: before it reads another message, or, with `drain`, after what is in its mailbox
+    now. A plain function gets an `Exit` message if it traps exits; else its `shutdown_scope` blocks are cancelled,
+    or the whole function if it has none.
+    """
+    find_alive(target, "stop").request_stop(as_reason(reason), drain=drain)
+
+
+async def stop(target: Any, reason: object = NORMAL, *, drain: bool = False, within: float = math.inf) -> None:
+    """Ask a process to end with `reason`, as `stop_nowait`, and wait until it has.
+
+    Raises `NoProcess` if there is none, `CallExited` if it ended with another reason than asked for (its `terminate`
+    crashed, say), `StopTimeout` if it has not ended `within` seconds. OTP: `gen_server:stop/1,3` (with `drain`).
+    """
+    checks.seconds("within", within)
+    process = find_alive(target, "stop")
+    caller = process_of_task()
+    if process is caller:
+        raise Deadlock("stop", (process.ref, process.ref))
+    asked = as_reason(reason)
+    process.request_stop(asked, drain=drain)
+    await _wait(process, asked, within)
+
+
+async def _wait(process: Process, asked: ExitReason, within: float) -> None:
+    ended: ExitReason | None = None
+    with trio.CancelScope(deadline=process.runtime.now() + within):
+        ended = await process.wait_ended()
+    if ended is None:
+        raise StopTimeout(process.ref, within)
+    if ended != asked:
+        raise CallExited(f"stop of {process.ref}", ended)

@@ -1,0 +1,101 @@
+"""Messages that are sent later, once or again and again."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from nursery_otp._policy import checks
+from nursery_otp._runtime.context import runtime_for
+from nursery_otp._runtime.messages import Tick
+from nursery_otp._runtime.refs import find
+from nursery_otp._runtime.runtime import Runtime
+
+
+class Timer:
+    """A message that is due; made by `send_after` and `send_interval`."""
+
+    __slots__ = ("_due", "_last", "_message", "_period", "_runtime", "_target", "alarm")
+
+    def __init__(self, runtime: Runtime, target: Any, message: object, delay: float, period: float) -> None:
+        self._runtime = runtime
+        self._target = target
+        self._message = message
+        self._period = period
+        self._due = runtime.alarms.now() + delay
+        self._last: Any = None
+        self.alarm = 0
+        runtime.alarms.arm(self._due, self)
+
+    @property
+    def active(self) -> bool:
+        """Whether a message is still to be sent."""
+        return self.alarm != 0
+
+    @property
+    def due(self) -> float:
+        """When the next message is sent, in seconds on the runtime's clock."""
+        return self._due
+
+    def on_alarm(self) -> None:
+        """Send, and for an interval aim at the next multiple of the period, so that it does not drift."""
+        process = self._last = find(self._target) if not self._is_over() else None
+        if process is not None:
+            process.deliver(Tick(self, self._message))
+        if self._period < math.inf and not self._is_over():
+            self._due += self._period
+            missed = math.floor(max(0.0, self._runtime.alarms.now() - self._due) / self._period)
+            self._due += missed * self._period
+            self._runtime.alarms.arm(self._due, self)
+
+    def _is_over(self) -> bool:
+        # An interval ends with the incarnation it was set up for; a name is looked up afresh each time.
+        process = getattr(self._target, "_process", None)
+        return process is not None and process.reason is not None
+
+    def cancel(self) -> bool:
+        """Send nothing more, and take back a message that is queued but not read yet.
+
+        True if something was prevented. OTP: `erlang:cancel_timer/1` (which leaves the queued message there).
+        """
+        was_active = self.active
+        self._runtime.alarms.disarm(self)
+        process = self._last
+        if process is None or process.reason is not None:
+            return was_active
+        removed = process.mailbox.remove(lambda item: type(item) is Tick and item.timer is self, "timer cancelled")
+        return was_active or removed > 0
+
+    def __repr__(self) -> str:
+        state = f"due at {self._due:g}" if self.active else "over"
+        return f"<Timer to {self._target}, {state}>"
+
+
+def send_after(delay: float, target: Any, message: object) -> Timer:
+    """Send `message` to `target` after `delay` seconds; the name of a target is looked up then.
+
+    It is a signal: it never blocks, and the bound of the mailbox does not hold it back. OTP: `erlang:send_after/3`.
+    """
+    checks.seconds("delay", delay)
+    _check_target(target)
+    return Timer(_runtime_of(target, "send_after"), target, message, delay, math.inf)
+
+
+def send_interval(period: float, target: Any, message: object) -> Timer:
+    """Send `message` to `target` every `period` seconds until cancelled or until the target (a `Ref`) ends.
+
+    It does not drift; ticks that were missed because the loop was blocked are left out. OTP: `timer:send_interval/3`.
+    """
+    checks.seconds("period", period, zero=False)
+    _check_target(target)
+    return Timer(_runtime_of(target, "send_interval"), target, message, period, period)
+
+
+def _check_target(target: Any) -> None:
+    find(target)
+
+
+def _runtime_of(target: Any, function: str) -> Runtime:
+    process = getattr(target, "_process", None)
+    runtime: Runtime = process.runtime if process is not None else runtime_for(function)
+    return runtime

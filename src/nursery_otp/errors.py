@@ -1,0 +1,341 @@
+"""Every exception of nursery_otp, on one page.
+
+All derive from `OTPError`. Each also is what a Trio user already catches in such a case (`trio.TooSlowError`,
+`trio.WouldBlock`, `LookupError`, `ValueError`, `RuntimeError`), and each says what happened, to whom, and which
+number mattered.
+"""
+
+from __future__ import annotations
+
+import trio
+
+from nursery_otp._policy.errors import Ignore, InvalidSpec, OTPError, RestartLimitReached
+from nursery_otp._policy.exits import ExitReason, Stop, error_of
+
+__all__ = [
+    "AlreadyNamed",
+    "AlreadyPresent",
+    "AlreadyStarted",
+    "BadReturn",
+    "CallExited",
+    "CallTimeout",
+    "ChildNotFound",
+    "ChildRestarting",
+    "ChildRunning",
+    "Deadlock",
+    "HandlerTimeout",
+    "Ignore",
+    "InvalidSpec",
+    "LeakedResources",
+    "MailboxFull",
+    "MailboxOverflow",
+    "MaxChildrenReached",
+    "NameTaken",
+    "NoProcess",
+    "NoRuntime",
+    "NotForDynamic",
+    "NotInProcess",
+    "OTPError",
+    "RestartLimitReached",
+    "StartFailed",
+    "StartIgnored",
+    "StartTimeout",
+    "Stop",
+    "StopTimeout",
+    "SupervisorEnded",
+    "UnknownOperation",
+]
+
+
+class _ReasonError(OTPError):
+    """Carries an exit reason; the exception inside the reason becomes the cause."""
+
+    def __init__(self, subject: object, reason: ExitReason) -> None:
+        super().__init__(subject, reason)
+        self.subject = subject
+        self.reason = reason
+        self.__cause__ = error_of(reason)
+
+
+# ------------------------------------------------------------------------------- where code may run
+
+
+class NoRuntime(OTPError, RuntimeError):
+    """There is no supervision tree here: the code does not run inside `open_supervisor`."""
+
+    def __init__(self, wanted: str) -> None:
+        super().__init__(f"{wanted} needs a running supervision tree: use it inside 'async with open_supervisor()'")
+
+
+class NotInProcess(OTPError, RuntimeError):
+    """A function that is about the current process was used outside of one."""
+
+    def __init__(self, function: str) -> None:
+        super().__init__(
+            f"{function}() is about the process that calls it, and this task is none: "
+            "use it inside a function started by a supervisor, spawn() or start()"
+        )
+
+
+# ----------------------------------------------------------------------------- addresses, mailboxes
+
+
+class NoProcess(OTPError, LookupError):
+    """Nobody is at this address. OTP: `noproc`."""
+
+    def __init__(self, address: object, operation: str = "") -> None:
+        super().__init__(address, operation)
+        self.address = address
+        self.operation = operation
+
+    def __str__(self) -> str:
+        what = f"{self.operation}: " if self.operation else ""
+        return f"{what}no process at {self.address}"
+
+
+class NameTaken(OTPError, ValueError):
+    """Another process holds this name, or a supervisor keeps it for a child that it is restarting."""
+
+    def __init__(self, name: object, holder: object) -> None:
+        super().__init__(name, holder)
+        self.name = name
+        self.holder = holder
+
+    def __str__(self) -> str:
+        return f"name {str(self.name)!r} is taken by {self.holder}"
+
+
+class AlreadyNamed(OTPError, ValueError):
+    """A process has at most one name, and this one has one."""
+
+    def __init__(self, target: object, name: object) -> None:
+        super().__init__(target, name)
+        self.target = target
+        self.name = name
+
+    def __str__(self) -> str:
+        return f"{self.target} is registered as {str(self.name)!r} already; unregister that first"
+
+
+class MailboxFull(OTPError, trio.WouldBlock):
+    """The mailbox holds as many messages as it may, and the message was not accepted."""
+
+    def __init__(self, target: object, capacity: float) -> None:
+        super().__init__(target, capacity)
+        self.target = target
+        self.capacity = capacity
+
+    def __str__(self) -> str:
+        return f"mailbox of {self.target} is full: {self.capacity:g} messages"
+
+
+class MailboxOverflow(OTPError):
+    """What a process crashes with when its mailbox overflows under the policy "crash"."""
+
+    def __init__(self, capacity: float) -> None:
+        super().__init__(capacity)
+        self.capacity = capacity
+
+    def __str__(self) -> str:
+        return f"more than {self.capacity:g} messages in the mailbox"
+
+
+# -------------------------------------------------------------------------------------------- calls
+
+
+class CallExited(_ReasonError):
+    """The process ended, for `reason`, before it answered. OTP: the caller exits with that reason."""
+
+    def __str__(self) -> str:
+        return f"{self.subject}: the process ended before it answered: {self.reason}"
+
+
+class CallTimeout(OTPError, trio.TooSlowError):
+    """No answer within the limit. The server is unharmed, and may still do the work."""
+
+    def __init__(self, operation: str, target: object, limit: float) -> None:
+        super().__init__(operation, target, limit)
+        self.operation = operation
+        self.target = target
+        self.limit = limit
+
+    def __str__(self) -> str:
+        return f"{self.operation}: no answer from {self.target} within {self.limit:g} s"
+
+
+class Deadlock(OTPError, RuntimeError):
+    """This call would have closed a cycle of processes that wait for each other. OTP: it hangs until a timeout."""
+
+    def __init__(self, operation: str, cycle: tuple[object, ...]) -> None:
+        super().__init__(operation, cycle)
+        self.operation = operation
+        self.cycle = cycle
+
+    def __str__(self) -> str:
+        return f"{self.operation}: would wait for ever: {' -> '.join(map(str, self.cycle))}"
+
+
+class HandlerTimeout(OTPError, trio.TooSlowError):
+    """A handler ran longer than its own limit; the server crashes with this, as its state cannot be trusted."""
+
+    def __init__(self, operation: str, limit: float) -> None:
+        super().__init__(operation, limit)
+        self.operation = operation
+        self.limit = limit
+
+    def __str__(self) -> str:
+        return f"{self.operation}: the handler ran longer than its limit of {self.limit:g} s"
+
+
+class UnknownOperation(OTPError, TypeError):
+    """The server has no such handler: the request was meant for another kind of server."""
+
+    def __init__(self, target: object, operation: str) -> None:
+        super().__init__(target, operation)
+        self.target = target
+        self.operation = operation
+
+    def __str__(self) -> str:
+        return f"{self.target} has no handler for {self.operation}"
+
+
+class BadReturn(OTPError, TypeError):
+    """A callback returned something that it may not. OTP: `bad_return_value`."""
+
+    def __init__(self, callback: str, value: object, allowed: str) -> None:
+        super().__init__(callback, value, allowed)
+        self.callback = callback
+        self.value = value
+        self.allowed = allowed
+
+    def __str__(self) -> str:
+        return f"{self.callback} returned {self.value!r}; allowed: {self.allowed}"
+
+
+# --------------------------------------------------------------------------------- starting, ending
+
+
+class StartFailed(_ReasonError):
+    """A process did not start; `reason` says why and `__cause__` is the exception that its start raised."""
+
+    @property
+    def child_id(self) -> object:
+        """What failed: the id of the child, or the name of what was started."""
+        return self.subject
+
+    def __str__(self) -> str:
+        return f"{self.subject} failed to start: {self.reason}"
+
+
+class StartIgnored(OTPError):
+    """The process declined to be started (it raised `Ignore`)."""
+
+    def __init__(self, subject: object) -> None:
+        super().__init__(subject)
+        self.subject = subject
+
+    def __str__(self) -> str:
+        return f"{self.subject} declined to be started (it raised Ignore)"
+
+
+class StartTimeout(OTPError, trio.TooSlowError):
+    """The start took longer than `within`; the process was killed."""
+
+    def __init__(self, subject: object, limit: float) -> None:
+        super().__init__(subject, limit)
+        self.subject = subject
+        self.limit = limit
+
+    def __str__(self) -> str:
+        return f"{self.subject} did not start within {self.limit:g} s and was killed"
+
+
+class StopTimeout(OTPError, trio.TooSlowError):
+    """The process did not end within `within`; it still has been asked to."""
+
+    def __init__(self, target: object, limit: float) -> None:
+        super().__init__(target, limit)
+        self.target = target
+        self.limit = limit
+
+    def __str__(self) -> str:
+        return f"{self.target} did not stop within {self.limit:g} s"
+
+
+class AlreadyStarted(OTPError):
+    """A process with this name or child id runs already: `ref`."""
+
+    def __init__(self, subject: object, ref: object) -> None:
+        super().__init__(subject, ref)
+        self.subject = subject
+        self.ref = ref
+
+    def __str__(self) -> str:
+        return f"{str(self.subject)!r} is started already: {self.ref}"
+
+
+# -------------------------------------------------------------------------------------- supervisors
+
+
+class _ChildError(OTPError):
+    _text = ""
+
+    def __init__(self, child_id: object) -> None:
+        super().__init__(child_id)
+        self.child_id = child_id
+
+    def __str__(self) -> str:
+        return f"child {self.child_id!r} {self._text}"
+
+
+class AlreadyPresent(_ChildError, ValueError):
+    """A specification with this id is there, though its child does not run."""
+
+    _text = "is known to the supervisor but does not run; use restart_child or delete_child"
+
+
+class ChildRunning(_ChildError, RuntimeError):
+    """The child has to be terminated first."""
+
+    _text = "is running; terminate it first"
+
+
+class ChildRestarting(_ChildError, RuntimeError):
+    """The supervisor is trying to restart the child; terminate_child ends that."""
+
+    _text = "is being restarted; terminate_child ends that"
+
+
+class ChildNotFound(_ChildError, LookupError):
+    """The supervisor has no such child."""
+
+    _text = "is not a child of this supervisor"
+
+
+class NotForDynamic(OTPError, TypeError):
+    """Children of a simple_one_for_one supervisor have no ids."""
+
+    def __init__(self, operation: str) -> None:
+        super().__init__(f"{operation}: children of a simple_one_for_one supervisor have no ids; use their refs")
+
+
+class MaxChildrenReached(OTPError, RuntimeError):
+    """A dynamic supervisor has as many children as it may have."""
+
+    def __init__(self, limit: float) -> None:
+        super().__init__(limit)
+        self.limit = limit
+
+    def __str__(self) -> str:
+        return f"the supervisor has all the children it may have: max_children={self.limit:g}"
+
+
+class SupervisorEnded(_ReasonError):
+    """The root supervisor ended in a way nobody asked for, with `reason`."""
+
+    def __str__(self) -> str:
+        return f"{self.subject} ended: {self.reason}"
+
+
+class LeakedResources(OTPError, RuntimeError):
+    """Something of a supervision tree outlived it; the text lists what."""
