@@ -119,6 +119,7 @@ from nursery_otp._policy.specs import check_childspecs as check_childspecs
 from nursery_otp._policy.supervision import AutoShutdown as AutoShutdown
 from nursery_otp._policy.supervision import FailedToStart as FailedToStart
 from nursery_otp._policy.timeouts import Timeouts as Timeouts
+from nursery_otp._runtime.calls import Call as Call
 from nursery_otp._runtime.context import current_runtime as current_runtime
 from nursery_otp._runtime.current import (
     ProcessInfo as ProcessInfo,

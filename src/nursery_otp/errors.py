@@ -170,9 +170,10 @@ class Deadlock(OTPError, RuntimeError):
         super().__init__(operation, cycle)
         self.operation = operation
         self.cycle = cycle
+        self._members = " -> ".join(map(str, cycle))  # as they are now: a ref also tells how its process ended
 
     def __str__(self) -> str:
-        return f"{self.operation}: would wait for ever: {' -> '.join(map(str, self.cycle))}"
+        return f"{self.operation}: would wait for ever: {self._members}"
 
 
 class HandlerTimeout(OTPError, trio.TooSlowError):

@@ -66,7 +66,8 @@ async def end_children(processes: Sequence[Process], limits: Sequence[ShutdownLi
 
 
 def _report_survivor(process: Process, seconds: float) -> None:
-    log.logger().warning(
+    log.write(
+        "warning",
         "process_survives_kill",
         process=repr(process.ref),
         seconds=round(seconds, 3),

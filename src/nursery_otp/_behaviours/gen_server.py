@@ -14,8 +14,6 @@ from nursery_otp._runtime.process import Body
 
 Result: TypeAlias = Next | Awaitable[Next]
 
-_CALLBACKS = frozenset({"init", "handle_info", "handle_continue", "terminate", "format_status", "process_body"})
-
 
 class GenServer:
     """A process that answers requests one at a time. OTP: `gen_server`.
@@ -58,8 +56,8 @@ class GenServer:
             for name, attribute in vars(base).items():
                 handlers.pop(name, None)
                 if isinstance(attribute, CallHandler | CastHandler):
-                    if name in _CALLBACKS:
-                        raise TypeError(f"{cls.__name__}.{name} is a callback of GenServer and cannot be a request")
+                    if hasattr(GenServer, name):
+                        raise TypeError(f"{cls.__name__}.{name} is a name of GenServer's own and cannot be a request")
                     handlers[name] = attribute
         cls._otp_handlers = handlers
         cls._otp_clients = {name: make_client(cls, handler) for name, handler in handlers.items()}
@@ -81,7 +79,7 @@ class GenServer:
 
         May be async. By default the message is logged and dropped. OTP: `handle_info/2`.
         """
-        log.logger().warning("unexpected_message", server=type(self).__name__, message=repr(message))
+        log.write("warning", "unexpected_message", server=type(self).__name__, message=repr(message))
         return None
 
     def handle_continue(self, argument: Any) -> Result:

@@ -43,6 +43,10 @@ class IdleTimeout:
 Next: TypeAlias = Continue | Idle | Stop | None
 
 
+def _check_then(then: object) -> None:
+    checks.instance("then", then, (Continue, Idle, Stop, type(None)), "must be None, Continue, Idle or Stop")
+
+
 class Answer:
     """A reply together with what to do next; made by `answer`."""
 
@@ -72,6 +76,7 @@ def answer(value: R, *, then: Next) -> R:
         def finish(self) -> int:
             return answer(self.count, then=Stop())
     """
+    _check_then(then)
     return cast("R", Answer(value, then))
 
 
@@ -87,34 +92,36 @@ class Later(Generic[R]):
     Outside of a running server (in a unit test of the handler) it keeps what it is given, as `value`.
     """
 
-    __slots__ = ("_call", "value")
+    __slots__ = ("_answered", "_call", "value")
 
     def __init__(self) -> None:
         process = process_var.get()
         self._call: Call | None = None if process is None else process.current_call
+        self._answered = False
         self.value: R | BaseException | None = None
 
     @property
     def waiting(self) -> bool:
         """Whether the caller still waits for the answer."""
-        return self._call is not None and not self._call.done
+        return not (self._answered if self._call is None else self._call.done)
 
     def reply(self, value: R) -> bool:
         """Answer the call, from wherever; True if somebody was waiting. Only the first answer counts."""
-        if self._call is None:
-            self.value = value
-            return False
-        return self._call.reply(value)
+        return self._keep(value) if self._call is None else self._call.reply(value)
 
     def refuse(self, error: BaseException) -> bool:
         """Let the call raise `error` at the caller; True if somebody was waiting."""
-        if self._call is None:
-            self.value = error
+        return self._keep(error) if self._call is None else self._call.fail(error)
+
+    def _keep(self, value: R | BaseException) -> bool:
+        if self._answered:
             return False
-        return self._call.fail(error)
+        self._answered, self.value = True, value
+        return True
 
     def pending(self, *, then: Next = None) -> R:
         """What the handler returns instead of an answer."""
+        _check_then(then)
         return cast("R", Pending(then))
 
     def __repr__(self) -> str:

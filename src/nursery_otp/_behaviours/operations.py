@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Coroutine
-from typing import Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar, overload
+from typing import Any, Concatenate, Generic, Literal, ParamSpec, Protocol, TypeVar, overload
 
 from nursery_otp._behaviours.instructions import Next
+from nursery_otp._policy import checks
+from nursery_otp._policy.timeouts import WHILE_RESTARTING
 from nursery_otp._runtime.calls import Call, checked_limit
 from nursery_otp._runtime.messages import Message
 from nursery_otp._runtime.refs import Address
@@ -33,13 +35,17 @@ class _Handler(Generic[P, T]):
     def __init__(self, function: Callable[..., Any], *, follow_caller: bool = False) -> None:
         if not inspect.isfunction(function):
             raise TypeError(f"@call and @cast are for methods written with def or async def, not for {function!r}")
+        if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+            raise TypeError(f"@call and @cast: {function.__name__} is a generator, and a request has one answer")
+        checks.flag("follow_caller", follow_caller)
         self.function = function
         self.follow_caller = follow_caller
-        self.is_async = inspect.iscoroutinefunction(function)
         self.name = function.__name__
         self.__doc__ = function.__doc__
         self.__wrapped__ = function
         self._signature = inspect.signature(function)
+        if not self._signature.parameters:
+            raise TypeError(f"@call and @cast are for methods: {function.__name__} needs a first parameter (self)")
         self._low, self._high = _positional_bounds(self._signature)
 
     def __set_name__(self, _owner: type, name: str) -> None:
@@ -99,22 +105,31 @@ class CastHandler(_Handler[P, T], Generic[P, T]):
 
 
 def _client(handler: _Handler[Any, Any], owner: type[Any]) -> Any:
-    try:
-        return owner._otp_clients[handler.name]
-    except AttributeError:
-        raise TypeError(f"{owner.__name__}.{handler.name}: @call and @cast only work in a GenServer") from None
+    client = getattr(owner, "_otp_clients", {}).get(handler.name)
+    if client is None:
+        raise TypeError(f"{owner.__name__}.{handler.name}: @call and @cast only work in the body of a GenServer class")
+    return client
 
 
 class ClientCall(Generic[S, P, R]):
     """The client side of a `@call` handler: `await Server.operation(address, ...)`."""
 
-    __slots__ = ("_follow", "_handler", "_label", "_limit")
+    __slots__ = ("_follow", "_handler", "_label", "_limit", "_wait")
 
-    def __init__(self, label: str, handler: CallHandler[P, R, Any], *, follow: bool, limit: float | None) -> None:
+    def __init__(
+        self,
+        label: str,
+        handler: CallHandler[P, R, Any],
+        *,
+        follow: bool,
+        limit: float | None = None,
+        wait: bool | None = None,
+    ) -> None:
         self._label = label
         self._handler = handler
         self._follow = follow
         self._limit = limit
+        self._wait = wait
 
     def __call__(self, address: Address[S], /, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]:
         """Send the request and wait for the reply.
@@ -130,11 +145,20 @@ class ClientCall(Generic[S, P, R]):
         self._handler.check(self._label, args, kwargs)
         call = Call(self._label, self._handler.name, args, kwargs, address)
         call.followed = self._follow
+        if self._wait is not None:
+            call.wait_for_restart = self._wait
         return call
 
     def within(self, seconds: float) -> ClientCall[S, P, R]:
         """The same client with an explicit limit for the reply (`math.inf`: none; 0: send, but do not wait)."""
-        return ClientCall(self._label, self._handler, follow=self._follow, limit=checked_limit(seconds))
+        limit = checked_limit(seconds)
+        return ClientCall(self._label, self._handler, follow=self._follow, limit=limit, wait=self._wait)
+
+    def while_restarting(self, choice: Literal["wait", "fail"]) -> ClientCall[S, P, R]:
+        """The same client, which waits for, or fails at once at, a name whose process is being restarted."""
+        checks.one_of("while_restarting", choice, WHILE_RESTARTING)
+        wait = choice == "wait"
+        return ClientCall(self._label, self._handler, follow=self._follow, limit=self._limit, wait=wait)
 
     def request(self, address: Address[S], /, *args: P.args, **kwargs: P.kwargs) -> Request[R]:
         """Send the request now, and wait for the reply later. OTP: `gen_server:send_request/2`."""
@@ -184,7 +208,7 @@ def make_client(
     label = f"{owner.__name__}.{handler.name}"
     if isinstance(handler, CallHandler):
         follow = handler.follow_caller or bool(owner.follow_caller)
-        return ClientCall(label, handler, follow=follow, limit=None)
+        return ClientCall(label, handler, follow=follow)
     return ClientCast(label, handler)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Callable
+from types import CoroutineType
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import attrs
@@ -87,12 +88,15 @@ class ServerLoop:
 
     # -------------------------------------------------------------------------------- from start on
 
-    async def run(self, process: Process) -> None:
-        """The body of the process."""
+    def bind(self, process: Process) -> None:
+        """The process exists, and can be asked to stop even before it runs."""
         self.process = process
         self.mailbox = process.mailbox
         process.on_stop = self.on_stop
-        process.follow_caller = self._class.follow_caller
+
+    async def run(self, process: Process) -> None:
+        """The body of the process."""
+        process.follow_caller = process.follow_caller or self._class.follow_caller
         server = self._class(*self._args)
         if inspect.isawaitable(server):
             raise TypeError(f"{self._class.__name__}() gave an awaitable: put async work into 'async def init(self)'")
@@ -156,7 +160,7 @@ class ServerLoop:
         while True:
             if self._stop is not None:
                 raise Stop(self._stop)
-            if budget == 0 or process.interrupted is not None:
+            if budget == 0 or process._interrupted is not None:
                 await trio.lowlevel.checkpoint()
                 budget = BUDGET
             budget -= 1
@@ -224,7 +228,7 @@ class ServerLoop:
             await self._info(message)
             return
         result: Any = handler.function(self.server, *message.args, **message.kwargs)
-        if handler.is_async:
+        if type(result) is CoroutineType:
             result = await self._limited(result, message.operation)
         if result is not None and not handler.is_call:  # a call sent as a message has nobody to reply to
             await self._do(result, message.operation)
@@ -242,7 +246,7 @@ class ServerLoop:
                 await self._follow(call, handler)
                 return
             result: Any = handler.function(self.server, *call.args, **call.kwargs)
-            if handler.is_async:
+            if type(result) is CoroutineType:
                 result = await self._limited(result, call.label)
         except Exception as error:
             refusal = own_crash(error, (Refuse,))
@@ -263,7 +267,7 @@ class ServerLoop:
         result: Any = None
         with trio.CancelScope(deadline=call.deadline) as call.scope:  # noqa: ASYNC912 - a plain handler has no await
             result = handler.function(self.server, *call.args, **call.kwargs)
-            if handler.is_async:
+            if type(result) is CoroutineType:
                 result = await self._limited(result, call.label)
         gone = call.scope.cancelled_caught
         call.scope = None
@@ -310,8 +314,13 @@ class ServerLoop:
 
     async def _do(self, instruction: Any, callback: str) -> None:
         """Carry out what a callback returned; continues go before everything else."""
+        budget = BUDGET
         while instruction is not None:
             if isinstance(instruction, Continue):
+                budget -= 1
+                if budget == 0:  # a server that continues for ever must not keep everybody else from running
+                    await trio.lowlevel.checkpoint()
+                    budget = BUDGET
                 result: Any = self.server.handle_continue(instruction.argument)
                 callback = "handle_continue"
                 instruction = await self._limited(result, callback) if inspect.isawaitable(result) else result
@@ -346,4 +355,4 @@ class ServerLoop:
             sink(TraceEvent(self.process.ref, kind, content))
         except Exception as error:
             self.sink = None
-            log.logger().error("trace_detached", process=repr(self.process.ref), exc_info=error)
+            log.write("error", "trace_detached", process=repr(self.process.ref), exc_info=error)

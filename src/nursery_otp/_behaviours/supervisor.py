@@ -22,8 +22,8 @@ from nursery_otp._policy.specs import (
     SupervisorFlags,
 )
 from nursery_otp._runtime.calls import Call
-from nursery_otp._runtime.process import Body
-from nursery_otp._runtime.refs import Address, Name, Ref, find_alive
+from nursery_otp._runtime.process import Body, Process
+from nursery_otp._runtime.refs import Address, Name, Ref, find, find_alive
 from nursery_otp.errors import InvalidSpec, StartIgnored
 
 S = TypeVar("S")
@@ -46,7 +46,8 @@ class Supervisor:
 
     `strategy` says who is restarted together with a child that ended; more than `max_restarts` restarts within
     `period` seconds end the supervisor; `auto_shutdown` says whether the end of significant children does;
-    `max_children` limits a simple_one_for_one supervisor.
+    `max_children` limits a simple_one_for_one supervisor. `follow_caller` makes all servers below it end their work on
+    a call when its caller's time is up or it has gone.
     """
 
     process_kind: ClassVar[Kind] = "supervisor"
@@ -56,6 +57,7 @@ class Supervisor:
     period: float = 5.0
     auto_shutdown: AutoShutdown = "never"
     max_children: float = math.inf
+    follow_caller: bool = False
 
     @classmethod
     def process_body(cls, args: tuple[Any, ...]) -> Body:
@@ -153,7 +155,16 @@ class SupervisorHandle:
     def __repr__(self) -> str:
         return f"<SupervisorHandle of {self.address}>"
 
+    def _supervisor(self) -> Process | None:
+        process = find(self.address)
+        if process is None or process.reason is not None:
+            return None
+        if not isinstance(process.behaviour, SupervisorLoop):
+            raise InvalidSpec("address", self.address, "must be the address of a supervisor")
+        return process
+
     async def _ask(self, operation: str, *args: Any) -> Any:
+        self._supervisor()
         return await Call(f"{operation} of {self.address}", operation, args, {}, self.address).perform(math.inf)
 
     @overload
@@ -201,6 +212,7 @@ class SupervisorHandle:
 
         Its specification stays, unless it is temporary. Raises `ChildNotFound`. OTP: `supervisor:terminate_child/2`.
         """
+        checks.hashable("id", target)
         await self._ask("terminate_child", target)
 
     async def restart_child(self, id: Hashable) -> Ref[Any] | None:
@@ -208,6 +220,7 @@ class SupervisorHandle:
 
         Raises `ChildRunning`, `ChildRestarting`, `ChildNotFound`, `StartFailed`. OTP: `supervisor:restart_child/2`.
         """
+        checks.hashable("id", id)
         return cast("Ref[Any] | None", await self._ask("restart_child", id))
 
     async def delete_child(self, id: Hashable) -> None:
@@ -215,10 +228,12 @@ class SupervisorHandle:
 
         Raises `ChildRunning`, `ChildRestarting`, `ChildNotFound`. OTP: `supervisor:delete_child/2`.
         """
+        checks.hashable("id", id)
         await self._ask("delete_child", id)
 
     async def get_childspec(self, target: Hashable) -> ChildSpec:
         """The specification of a child. Raises `ChildNotFound`. OTP: `supervisor:get_childspec/2`."""
+        checks.hashable("id", target)
         return cast("ChildSpec", await self._ask("get_childspec", target))
 
     async def which_children(self) -> tuple[ChildInfo, ...]:
@@ -234,11 +249,6 @@ class SupervisorHandle:
 
         The request waits its turn like a call. Nothing happens if the supervisor has ended.
         """
-        from nursery_otp._runtime.refs import find
-
-        process = find(self.address)
-        if process is None:
-            return
-        if not isinstance(process.behaviour, SupervisorLoop):
-            raise InvalidSpec("address", self.address, "must be the address of a supervisor")
-        process.request_stop(as_reason(reason))
+        process = self._supervisor()
+        if process is not None:
+            process.request_stop(as_reason(reason))

@@ -10,8 +10,8 @@ requests to stop wait there in the order of their arrival.
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Container, Hashable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import trio
@@ -20,8 +20,8 @@ from nursery_otp._behaviours.children import child_count, child_infos, failure_o
 from nursery_otp._behaviours.ending import end_children, stop_child
 from nursery_otp._policy import supervision as s
 from nursery_otp._policy.decide import decide, initial
-from nursery_otp._policy.exits import NORMAL, Crashed, ExitReason, Shutdown, Stop, error_of
-from nursery_otp._policy.specs import ChildSpec, SupervisorFlags, check_children, check_significant
+from nursery_otp._policy.exits import KILLED, NORMAL, Crashed, ExitReason, Shutdown, Stop, error_of, safe_repr
+from nursery_otp._policy.specs import DEFAULT_SHUTDOWN, ChildSpec, SupervisorFlags, check_children, check_significant
 from nursery_otp._runtime import log
 from nursery_otp._runtime.calls import Call
 from nursery_otp._runtime.mailbox import EMPTY
@@ -59,6 +59,34 @@ class RetryDue(Notice):
         self.mailbox_of.deliver(self)
 
 
+class StartLimit:
+    """Ends a start that is still under way when its time is over."""
+
+    __slots__ = ("_child", "alarm")
+
+    def __init__(self, child: Process) -> None:
+        self._child = child
+        self.alarm = 0
+
+    def on_alarm(self) -> None:
+        if self._child.status == "starting":
+            self._child.interrupt(KILLED)
+
+
+_LOSSES = (s.Exited, s.Retry, s.TerminateChild, s.Failed, s.Ignored, s.Stopped)
+"""The events after which a child may be down for good."""
+
+
+def _is_ending(state: s.State) -> bool:
+    return state.plan is not None and isinstance(state.plan.purpose, s.End)
+
+
+def _limit_of_start(spec: ChildSpec) -> float:
+    if spec.shutdown == "kill":
+        return 0.0
+    return DEFAULT_SHUTDOWN if spec.kind == "supervisor" else float(spec.shutdown)
+
+
 class BodyEnded(Notice):
     """The block of the root supervisor needs nobody any more."""
 
@@ -73,10 +101,16 @@ class SupervisorLoop:
         self._state: s.State | None = None
         self._template: ChildSpec | None = None
         self._starting: Process | None = None
+        self._busy_with: Process | None = None
+        self._time_to_start = DEFAULT_SHUTDOWN
+        self._start_limit: StartLimit | None = None
         self._finish: ExitReason | None = None
         self._reserved: dict[s.Key, Name[Any]] = {}
         self._delayed: dict[RetryDue, None] = {}
         self._services_only = False
+        self._numbers: dict[str, int] = {}
+        self.on_giving_up: Callable[[], None] | None = None
+        """Called when the supervisor begins to end for a reason of its own, before anybody is stopped for it."""
 
     @property
     def _current(self) -> s.State:
@@ -86,17 +120,20 @@ class SupervisorLoop:
 
     @property
     def process(self) -> Process | None:
-        """The child whose start is under way: what the supervisor waits for."""
-        return self._starting
+        """The child whose start or stop is under way: what the supervisor waits for."""
+        return self._busy_with
 
     # ---------------------------------------------------------------------------- from start to end
 
-    async def run(self, process: Process) -> None:
-        """The body of the process."""
+    def bind(self, process: Process) -> None:
+        """The process exists, and can be asked to stop even before it runs."""
         self._process = process
         self._runtime = process.runtime
         process.trap_exits = True
         process.on_stop = self._on_stop
+
+    async def run(self, process: Process) -> None:
+        """The body of the process."""
         flags, specs = self._definition()
         self._state = initial(flags, specs)
         crash: BaseException | None = None
@@ -115,6 +152,7 @@ class SupervisorLoop:
     def _definition(self) -> tuple[SupervisorFlags, list[ChildSpec]]:
         """Everything is validated before anything is started."""
         definition = self._make()
+        self._process.follow_caller = self._process.follow_caller or definition.follow_caller
         flags = definition.flags()
         specs = check_children(definition.children(), flags)
         if not flags.dynamic:
@@ -126,14 +164,18 @@ class SupervisorLoop:
         taken: set[Hashable] = {spec.id for spec in specs if spec.id is not None}
         complete = []
         for spec in specs:
-            named = spec if spec.id is not None else spec.with_id(_free_id(spec.label, taken))
+            named = spec if spec.id is not None else spec.with_id(self._free_id(spec.label, taken))
             taken.add(named.id)
             complete.append(named)
         return complete
 
     def _on_stop(self, reason: ExitReason, _drain: bool) -> None:
-        # In its turn, like a call: a group restart under way is completed first.
+        # In its turn, like a call: a group restart under way is completed first. But a start that never ends must not
+        # keep a whole tree from stopping: it gets the time that the child would have to stop.
         self._process.deliver(StopAsked(reason))
+        if self._starting is not None and self._start_limit is None:
+            self._start_limit = StartLimit(self._starting)
+            self._runtime.alarms.arm(self._runtime.now() + self._time_to_start, self._start_limit)
 
     async def _decide(self) -> None:
         if self._process.interrupted is not None:
@@ -154,6 +196,7 @@ class SupervisorLoop:
         for name in self._reserved.values():
             self._runtime.registry.cancel_reservation(name, self._process)
         self._reserved.clear()
+        self._end_start_limit()
         for retry in self._delayed:
             self._runtime.alarms.disarm(retry)
         self._delayed.clear()
@@ -185,7 +228,7 @@ class SupervisorLoop:
             case Exit():
                 return  # of a process that is no child, as in OTP
             case _:
-                log.logger().warning("unexpected_message", supervisor=repr(self._process.ref), message=repr(item))
+                log.write("warning", "unexpected_message", supervisor=repr(self._process.ref), message=safe_repr(item))
 
     async def _on_child_ended(self, notice: ChildEnded) -> None:
         child = notice.process
@@ -203,9 +246,11 @@ class SupervisorLoop:
             current, pending = pending, None
             self._withdraw_gone()
             self._state, actions = decide(self._current, current)
+            if self.on_giving_up is not None and not isinstance(event, s.StopRequest) and _is_ending(self._current):
+                self.on_giving_up()
             for action in actions:
                 pending = await self._act(action) or pending
-            if self._reserved and not isinstance(current, s.Started):
+            if self._reserved and isinstance(current, _LOSSES):
                 self._release_names()
             if pending is None and self._services_only and self._finish is None and self._current.plan is None:
                 pending = None if isinstance(current, s.StopServices) else s.StopServices()
@@ -222,7 +267,8 @@ class SupervisorLoop:
             case s.StartChild(key, spec):
                 return await self._start(key, spec)
             case s.StopChild(_, process, limit):
-                await stop_child(process, limit)
+                with self._waiting_for(process):
+                    await stop_child(process, limit)
                 return s.Stopped()
             case s.StopChildren(children):
                 await end_children([stop.handle for stop in children], [stop.limit for stop in children])
@@ -245,16 +291,32 @@ class SupervisorLoop:
         except Exception as error:
             return s.Failed(key, Crashed(error), self._runtime.random.random())
         self._starting = child
-        self._process.waits_for = self
+        self._time_to_start = _limit_of_start(spec)
         child.launch(self._nursery)
         # If this wait is interrupted, `_starting` stays and the child is ended with the others.
-        await child.wait_started()
-        self._process.waits_for = self._starting = None
+        with self._waiting_for(child):
+            await child.wait_started()
+        self._starting = None
+        self._end_start_limit()
         if child.started:
             return s.Started(key, child, self._runtime.now())
         if child.ignored:
             return s.Ignored(key)
         return s.Failed(key, child.reason or NORMAL, self._runtime.random.random())
+
+    def _end_start_limit(self) -> None:
+        if self._start_limit is not None:
+            self._runtime.alarms.disarm(self._start_limit)
+            self._start_limit = None
+
+    @contextmanager
+    def _waiting_for(self, child: Process) -> Iterator[None]:
+        """While the supervisor waits for this child, a call of the child to it would wait for ever: `Deadlock`."""
+        self._busy_with, self._process.waits_for = child, self
+        try:
+            yield
+        finally:
+            self._busy_with = self._process.waits_for = None
 
     def _create(self, key: s.Key, spec: ChildSpec) -> Process:
         if spec.name is not None:
@@ -275,6 +337,7 @@ class SupervisorLoop:
         child.child_key = key
         child.parent = self._process
         child.on_end = self._child_ended
+        child.follow_caller = self._process.follow_caller
         return child
 
     def _child_ended(self, child: Process, reason: ExitReason) -> None:
@@ -293,11 +356,13 @@ class SupervisorLoop:
     def _release_names(self) -> None:
         """Give up the names of children that will not come back by themselves."""
         state = self._current
-        plan = state.plan
+        if state.plan is not None and state.plan.next_stop is not None:
+            return  # in the midst of a longer work
+        planned = set() if state.plan is None else set(state.plan.to_start)
         for key, name in list(self._reserved.items()):
             child = state.children.get(key)
             expected = child is not None and (child.status != "stopped" or child.returning)
-            if not expected and (plan is None or key not in plan.start):
+            if not expected and key not in planned:
                 del self._reserved[key]
                 self._runtime.registry.cancel_reservation(name, self._process)
 
@@ -312,7 +377,8 @@ class SupervisorLoop:
             self._process.current_call = None
 
     def _report(self, report: s.Report) -> None:
-        log.logger().info(
+        log.write(
+            "info",
             report.note,
             supervisor=repr(self._process.ref),
             child=report.key,
@@ -366,7 +432,7 @@ class SupervisorLoop:
             if self._template is not None:
                 raise InvalidSpec("spec", spec, "this supervisor has a template: give start_child its extra arguments")
             return spec
-        return spec if spec.id is not None else spec.with_id(_free_id(spec.label, self._current.children))
+        return spec if spec.id is not None else spec.with_id(self._free_id(spec.label, self._current.children))
 
     def _from_template(self, extra: tuple[Any, ...]) -> ChildSpec:
         if self._template is None:
@@ -389,8 +455,10 @@ class SupervisorLoop:
             raise ChildNotFound(target)
         return child.spec
 
-
-def _free_id(label: str, taken: Any) -> str:
-    if label not in taken:
-        return label
-    return next(f"{label}-{number}" for number in itertools.count(2) if f"{label}-{number}" not in taken)
+    def _free_id(self, label: str, taken: Container[Hashable]) -> str:
+        """The label itself for the first child of that name, then label-2, label-3 and so on."""
+        identity = label
+        while identity in taken:
+            number = self._numbers[label] = self._numbers.get(label, 1) + 1
+            identity = f"{label}-{number}"
+        return identity

@@ -34,7 +34,7 @@ class Status:
 
 async def _ask(target: Any, operation: str, action: Callable[[ServerLoop], Any], within: float) -> Any:
     process = find(target)
-    if process is not None and not isinstance(process.behaviour, ServerLoop):
+    if process is not None and process.reason is None and not isinstance(process.behaviour, ServerLoop):
         raise TypeError(f"{operation}: {process.ref} is no GenServer, it does not read system messages")
     call = SystemCall(operation, operation, (), {}, target)
     call.action = action

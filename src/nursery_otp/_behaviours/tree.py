@@ -38,16 +38,8 @@ UNSUPERVISED_LIMIT = 5.0
 class SupervisionTree:
     """The block of `open_supervisor`; enter it with `async with`."""
 
-    def __init__(
-        self,
-        flags: SupervisorFlags,
-        specs: list[ChildSpec],
-        name: Name[Any] | None,
-        timeouts: Timeouts,
-        seed: int | None,
-    ) -> None:
-        self._flags = flags
-        self._specs = specs
+    def __init__(self, root: _RootFactory, name: Name[Any] | None, timeouts: Timeouts, seed: int | None) -> None:
+        self._root_factory = root
         self._name = name
         self._timeouts = timeouts
         self._seed = seed
@@ -70,8 +62,9 @@ class SupervisionTree:
         self._closed = trio.Event()
         self._leaving = False
         self._body_scope = trio.CancelScope()
-        self._root = create(self._runtime, _RootFactory(self._flags, self._specs), (), name=self._name)
+        self._root = create(self._runtime, self._root_factory, (), name=self._name)
         self._root.on_end = self._root_ended
+        self._root.behaviour.on_giving_up = self._cancel_body
         self._manager = trio.open_nursery()
         self._outer = await self._manager.__aenter__()
         self._tokens = (runtime_var.set(self._runtime), process_var.set(None))
@@ -98,28 +91,34 @@ class SupervisionTree:
     async def _host(self) -> None:
         """The task behind the shield."""
         runtime = self._runtime
-        with trio.CancelScope(shield=True):
-            async with trio.open_nursery() as runtime.nursery:
-                clock_scope = trio.CancelScope()
-                runtime.nursery.start_soon(self._run_clock, clock_scope)
-                self._root.launch(runtime.nursery)
-                await self._root.wait_ended()
-                await self._end_unsupervised()
-                runtime.cancel_timers()
-                clock_scope.cancel(reason="the supervision tree has ended")
-        self._closed.set()
+        try:
+            with trio.CancelScope(shield=True):
+                async with trio.open_nursery() as runtime.nursery:
+                    clock_scope = trio.CancelScope()
+                    runtime.nursery.start_soon(self._run_clock, clock_scope)
+                    self._root.launch(runtime.nursery)
+                    await self._root.wait_ended()
+                    await self._end_unsupervised()
+                    runtime.cancel_timers()
+                    clock_scope.cancel(reason="the supervision tree has ended")
+        finally:
+            self._closed.set()
 
     async def _run_clock(self, scope: trio.CancelScope) -> None:
         with scope:
             await self._runtime.alarms.run()
 
     async def _end_unsupervised(self) -> None:
-        while self._runtime.table:
-            processes = list(self._runtime.table.values())
-            await end_children(processes, [UNSUPERVISED_LIMIT] * len(processes))
+        processes = list(self._runtime.table.values())
+        await end_children(processes, [UNSUPERVISED_LIMIT] * len(processes))
+        self._runtime.closed = True  # their last acts may have spawned others, but those may not go on like that
+        await end_children(list(self._runtime.table.values()))
 
     def _root_ended(self, _root: Process, _reason: ExitReason) -> None:
-        # Like a nursery's, the body of the block is not needed without the tree.
+        self._cancel_body()
+
+    def _cancel_body(self) -> None:
+        """Like a nursery's, the body of the block is not needed without the tree."""
         if not self._leaving:
             self._body_scope.cancel(reason="the root supervisor has ended")
 
@@ -138,10 +137,11 @@ class SupervisionTree:
         interrupted = await self._take_down()  # noqa: ASYNC102 - shielded inside
         self._forget_context()
         self._runtime.check_empty()
-        problems = _distinct(body_error, interrupted, *self._runtime.fatal, self._failure())
+        failure = self._failure() if interrupted is None else None  # what was killed for an interrupt did not fail
+        problems = _distinct(body_error, interrupted, *self._runtime.fatal, failure)
         if not problems:
             return True
-        if problems == [error]:
+        if len(problems) == 1 and problems[0] is error:
             return False
         raise problems[0] if len(problems) == 1 else BaseExceptionGroup("several problems in one tree", problems)
 
@@ -177,7 +177,10 @@ class SupervisionTree:
                 for process in list(self._runtime.table.values()):
                     process.interrupt(KILLED)
         self._outer.cancel_scope.shield = True  # nothing is left in it but the last step of the host task
-        await self._manager.__aexit__(None, None, None)
+        try:
+            await self._manager.__aexit__(None, None, None)
+        except BaseException as error:  # noqa: ASYNC103 - the same; a fault of the runtime itself
+            return interrupted or error  # noqa: ASYNC104
         return interrupted
 
     def _forget_context(self) -> None:
@@ -213,7 +216,7 @@ def _distinct(*problems: BaseException | None) -> list[BaseException]:
     """What went wrong; a second KeyboardInterrupt says nothing new."""
     found: list[BaseException] = []
     for problem in problems:
-        if problem is None or problem in found:
+        if problem is None or any(problem is other for other in found):
             continue
         if not isinstance(problem, KeyboardInterrupt) or not any(
             isinstance(other, KeyboardInterrupt) for other in found
@@ -228,12 +231,15 @@ class _RootFactory:
     process_kind = "supervisor"
     __name__ = "root"
 
-    def __init__(self, flags: SupervisorFlags, specs: list[ChildSpec]) -> None:
+    def __init__(self, flags: SupervisorFlags, specs: list[ChildSpec], *, follow_caller: bool) -> None:
         self._flags = flags
         self._specs = specs
+        self._follow_caller = follow_caller
 
     def __call__(self) -> InlineSupervisor:
-        return InlineSupervisor(self._flags, self._specs)
+        supervisor = InlineSupervisor(self._flags, self._specs)
+        supervisor.follow_caller = self._follow_caller
+        return supervisor
 
     def process_body(self, _args: tuple[Any, ...]) -> Body:
         return SupervisorLoop(self).run
@@ -249,6 +255,7 @@ def open_supervisor(
     max_children: float = math.inf,
     name: Name[Any] | None = None,
     timeouts: Timeouts | None = None,
+    follow_caller: bool = False,
     seed: int | None = None,
 ) -> SupervisionTree:
     """A supervision tree for the length of an `async with` block.
@@ -260,6 +267,7 @@ def open_supervisor(
     left of the body is cancelled.
 
     The flags are those of `Supervisor`; `timeouts` are the limits in this tree; `seed` fixes its randomness.
+    `follow_caller` applies to all servers of the tree, see `call`.
 
     Raises `StartFailed` if a child does not start, and from the block `RestartLimitReached` (with the last crash as
     its cause). OTP: `supervisor:start_link/2`, with `application` around it.
@@ -281,4 +289,8 @@ def open_supervisor(
     specs = check_children(children, flags)
     checks.instance("name", name, (Name, type(None)), "must be a Name")
     checks.instance("timeouts", timeouts, (Timeouts, type(None)), "must be a Timeouts")
-    return SupervisionTree(flags, specs, name, timeouts or Timeouts(), seed)
+    checks.flag("follow_caller", follow_caller)
+    if seed is not None:
+        checks.count("seed", seed, infinite=False)
+    root = _RootFactory(flags, specs, follow_caller=follow_caller)
+    return SupervisionTree(root, name, timeouts or Timeouts(), seed)

@@ -15,19 +15,27 @@ def one_of(field: str, value: object, choices: Collection[str]) -> None:
         raise InvalidSpec(field, value, f"must be one of {', '.join(map(repr, choices))}")
 
 
-def seconds(field: str, value: Any, *, zero: bool = True) -> None:
+def seconds(field: str, value: Any, *, zero: bool = True, also: str = "") -> None:
     """`value` is a duration in seconds; infinity is one, NaN, booleans and negative numbers are not."""
+    problem = f"must be a number of seconds {'>= 0' if zero else '> 0'}{also}"
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise InvalidSpec(field, value, "must be a number of seconds")
-    if math.isnan(value) or value < 0 or (value == 0 and not zero):
-        raise InvalidSpec(field, value, "must be a number of seconds " + (">= 0" if zero else "> 0"))
+        raise InvalidSpec(field, value, problem)
+    if math.isnan(_as_float(value)) or value < 0 or (value == 0 and not zero):
+        raise InvalidSpec(field, value, problem)
+
+
+def _as_float(value: float) -> float:
+    try:
+        return float(value)
+    except OverflowError:  # an int that no float holds: nobody means that many seconds
+        return math.nan
 
 
 def number(field: str, value: Any, low: float, below: float) -> None:
     """`value` is a number with low <= value < below."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value < below:
         raise InvalidSpec(
-            field, value, f"must be a number >= {low:g}" + (f" and < {below:g}" if below < math.inf else "")
+            field, value, f"must be a number >= {low:g} and " + (f"< {below:g}" if below < math.inf else "finite")
         )
 
 
@@ -56,3 +64,11 @@ def instance(field: str, value: object, kind: type | tuple[type, ...], problem: 
     """`value` is of `kind`."""
     if not isinstance(value, kind):
         raise InvalidSpec(field, value, problem)
+
+
+def hashable(field: str, value: object) -> None:
+    """`value` can be the key of a table."""
+    try:
+        hash(value)
+    except TypeError:
+        raise InvalidSpec(field, value, "must be hashable") from None

@@ -107,7 +107,11 @@ def _restart_plan(state: s.State, child: s.Child) -> Result:
 
 
 def _delay_plan(state: s.State, child: s.Child, seconds: float) -> Result:
-    stop = _running(_group(state, child))
+    group = _group(state, child)
+    for other in group:
+        if other.status == "restarting" and other.key != child.key:
+            state = _update(state, other, status="stopped", handle=None, returning=True)
+    stop = _running(group)
     return _advance(attrs.evolve(state, plan=s.Plan(s.Delay(child.key, seconds), stop)))
 
 
@@ -137,10 +141,10 @@ def _advance(state: s.State) -> Result:
     plan = state.plan
     if plan is None:
         return _serve_waiting(state)
-    if plan.stop:
-        return state, (_stop(state, plan.stop[0]),)
-    if plan.start:
-        return state, (s.StartChild(plan.start[0], _child(state, plan.start[0]).spec),)
+    if plan.next_stop is not None:
+        return state, (_stop(state, plan.next_stop),)
+    if plan.next_start is not None:
+        return state, (s.StartChild(plan.next_start, _child(state, plan.next_start).spec),)
     return _finish_plan(attrs.evolve(state, plan=None), plan.purpose)
 
 
@@ -179,11 +183,16 @@ def _end_of_retry(state: s.State, key: s.Key) -> s.State:
     child = state.children.get(key)
     if child is None:
         return state
-    if child.status == "restarting" and not state.flags.dynamic:
-        for other in state.ordered():
-            if other.returning:
+    was_restarting = child.status == "restarting"
+    state = _forget(state, child)
+    if was_restarting and not state.flags.dynamic:
+        children = state.ordered()
+        others = [other for other in children if other.status == "restarting"]
+        still = {covered.key for other in others for covered in _group(state, other)}
+        for other in children:
+            if other.returning and other.key not in still:
                 state = _update(state, other, returning=False)
-    return _forget(state, child)
+    return state
 
 
 # ----------------------------------------------------------------------------------------- restarts
@@ -200,15 +209,11 @@ def _count(state: s.State, now: float) -> s.State:
 
 
 def _give_up(state: s.State, child: s.Child, reason: ExitReason) -> Result:
-    limit = RestartLimitReached(child.key if not state.flags.dynamic else child.spec.label, *_limits(state))
+    limit = RestartLimitReached(_public_id(state, child), state.flags.max_restarts, state.flags.period)
     limit.__cause__ = error_of(reason)
     report = _report(state, "limit_reached", child.key, reason)
     state, actions = _end(_forget(state, child), Shutdown(limit))
     return state, (report, *actions)
-
-
-def _limits(state: s.State) -> tuple[float, float]:
-    return state.flags.max_restarts, state.flags.period
 
 
 def _wait_before(child: s.Child, attempts: int, chance: float) -> float:
@@ -240,7 +245,12 @@ def _auto_shutdown(state: s.State, child: s.Child) -> Result:
         other.spec.significant and other.status != "stopped" for other in state.children.values()
     ):
         return _advance(state)
-    return _end(state, Shutdown(s.AutoShutdown(child.key)))
+    return _end(state, Shutdown(s.AutoShutdown(_public_id(state, child))))
+
+
+def _public_id(state: s.State, child: s.Child) -> object:
+    """What people know a child by: dynamic ones have no id, only what they were made of."""
+    return child.spec.label if state.flags.dynamic else child.key
 
 
 # ---------------------------------------------------------------------------------- rules, by event
@@ -320,19 +330,19 @@ def _retry_failed(state: s.State, child: s.Child, event: s.Failed) -> Result:
 
 def _next_start(state: s.State, key: s.Key) -> s.Plan:
     plan = state.plan
-    if plan is None or plan.stop or not plan.start or plan.start[0] != key:
+    if plan is None or plan.next_stop is not None or plan.next_start is None or plan.next_start != key:
         raise LookupError(f"no start of {key!r} is under way")
-    return attrs.evolve(plan, start=plan.start[1:])
+    return attrs.evolve(plan, starts_done=plan.starts_done + 1)
 
 
 def _on_stopped(state: s.State, _event: s.Stopped) -> Result:
     plan = state.plan
-    if plan is None or not plan.stop:
+    if plan is None or plan.next_stop is None:
         raise LookupError("no stop is under way")
-    done, left = (plan.stop, ()) if _all_at_once(state, plan) else (plan.stop[:1], plan.stop[1:])
-    for key in done:
+    stopped = plan.stop if _all_at_once(state, plan) else (plan.next_stop,)
+    for key in stopped:
         state = _taken_down(state, _child(state, key), plan.purpose)
-    return _advance(attrs.evolve(state, plan=attrs.evolve(plan, stop=left)))
+    return _advance(attrs.evolve(state, plan=attrs.evolve(plan, stops_done=plan.stops_done + len(stopped))))
 
 
 def _all_at_once(state: s.State, plan: s.Plan) -> bool:
@@ -414,7 +424,9 @@ def _on_withdraw(state: s.State, event: s.Withdraw) -> Result:
 
 
 def _on_stop_services(state: s.State, _event: s.StopServices) -> Result:
-    busy = any(not child.spec.service and child.status != "stopped" for child in state.children.values())
+    busy = any(
+        not child.spec.service and (child.status != "stopped" or child.returning) for child in state.children.values()
+    )
     return (state, ()) if busy or state.waiting else _end(state, Shutdown())
 
 

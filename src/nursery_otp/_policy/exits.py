@@ -11,6 +11,14 @@ from typing import TypeAlias
 import attrs
 
 
+def safe_repr(value: object) -> str:
+    """The repr of any object, even of one whose `__repr__` raises: the end of a process must not depend on that."""
+    try:
+        return repr(value)
+    except Exception as error:
+        return f"<{type(value).__name__} whose repr raised {type(error).__name__}>"
+
+
 @attrs.frozen
 class Normal:
     """The process did what it had to do. OTP: `normal`."""
@@ -26,7 +34,7 @@ class Shutdown:
     detail: object = None
 
     def __str__(self) -> str:
-        return "shutdown" if self.detail is None else f"shutdown({self.detail})"
+        return "shutdown" if self.detail is None else f"shutdown({safe_repr(self.detail)})"
 
 
 @attrs.frozen
@@ -44,7 +52,7 @@ class Crashed:
     error: BaseException
 
     def __str__(self) -> str:
-        return f"crashed({self.error!r})"
+        return f"crashed({safe_repr(self.error)})"
 
 
 @attrs.frozen
@@ -54,7 +62,7 @@ class Failed:
     detail: object
 
     def __str__(self) -> str:
-        return f"failed({self.detail!r})"
+        return f"failed({safe_repr(self.detail)})"
 
 
 @attrs.frozen

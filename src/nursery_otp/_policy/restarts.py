@@ -60,6 +60,8 @@ class Backoff:
 
     def delay(self, attempt: int, chance: float) -> float:
         """Seconds to wait before restart number `attempt` (from 1); `chance` in [0, 1) places it within the jitter."""
-        # The exponent is capped because a float power overflows long before anybody waits that long.
-        plain = min(self.maximum, self.initial * self.factor ** min(attempt - 1, 64))
+        try:
+            plain = min(self.maximum, self.initial * float(self.factor) ** (attempt - 1))
+        except OverflowError:
+            plain = self.maximum
         return plain * (1 + self.jitter * (2 * chance - 1))

@@ -62,10 +62,13 @@ class ChildSpec:
 
     def __attrs_post_init__(self) -> None:
         checks.function("factory", self.factory)
-        _check_id(self.id)
+        checks.instance("args", self.args, tuple, "must be a tuple")
+        checks.hashable("id", self.id)
+        if self.name is not None and not hasattr(self.name, "text"):
+            raise InvalidSpec("name", self.name, "must be a Name, such as Name('counter')")
         checks.one_of("restart", self.restart, RESTARTS)
         if self.shutdown != "kill":
-            checks.seconds("shutdown", self.shutdown)
+            checks.seconds("shutdown", self.shutdown, also=", math.inf or 'kill'")
         checks.one_of("kind", self.kind, KINDS)
         checks.flag("significant", self.significant)
         checks.flag("service", self.service)
@@ -157,10 +160,3 @@ def as_specs(specs: object) -> list[ChildSpec]:
     for spec in found:
         checks.instance("children", spec, ChildSpec, "must be a ChildSpec; make one with child(factory, *args)")
     return found
-
-
-def _check_id(identity: object) -> None:
-    try:
-        hash(identity)
-    except TypeError:
-        raise InvalidSpec("id", identity, "must be hashable") from None

@@ -16,7 +16,7 @@ from typing import Any, Literal, TypeAlias
 
 import attrs
 
-from nursery_otp._policy.exits import NORMAL, ExitReason
+from nursery_otp._policy.exits import NORMAL, ExitReason, Shutdown, safe_repr
 from nursery_otp._policy.restarts import RestartWindow
 from nursery_otp._policy.specs import ChildSpec, ShutdownLimit, SupervisorFlags
 from nursery_otp._policy.versioned import VersionedMap
@@ -107,11 +107,28 @@ Purpose: TypeAlias = Start | RestartGroup | Delay | Add | Revive | Terminate | E
 
 @attrs.frozen
 class Plan:
-    """What the supervisor is in the middle of: children still to stop, then children still to start."""
+    """What the supervisor is in the middle of: children to stop, then children to start, and how far it is."""
 
     purpose: Purpose
     stop: tuple[Key, ...] = ()
     start: tuple[Key, ...] = ()
+    stops_done: int = 0
+    starts_done: int = 0
+
+    @property
+    def next_stop(self) -> Key | None:
+        """The child that is being stopped, or is to be stopped next (ids are never None)."""
+        return self.stop[self.stops_done] if self.stops_done < len(self.stop) else None
+
+    @property
+    def next_start(self) -> Key | None:
+        """The child that is being started, or is to be started next, once all stops are done."""
+        return self.start[self.starts_done] if self.starts_done < len(self.start) else None
+
+    @property
+    def to_start(self) -> tuple[Key, ...]:
+        """All that are still to be started."""
+        return self.start[self.starts_done :]
 
 
 @attrs.frozen
@@ -382,9 +399,17 @@ class AutoShutdown:
     child_id: object
 
 
-@attrs.frozen
+@attrs.frozen(repr=False)
 class FailedToStart:
     """Detail of a supervisor's exit reason: this child did not start, so it did not either."""
 
     child_id: object
     reason: ExitReason
+
+    def __repr__(self) -> str:
+        # Not recursive: in a deep tree every level wraps the reason of the one below.
+        path, reason = [self.child_id], self.reason
+        while isinstance(reason, Shutdown) and isinstance(reason.detail, FailedToStart):
+            path.append(reason.detail.child_id)
+            reason = reason.detail.reason
+        return f"FailedToStart({' > '.join(map(safe_repr, path))}: {reason})"

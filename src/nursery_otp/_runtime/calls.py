@@ -26,7 +26,11 @@ if TYPE_CHECKING:
 
 
 class Call:
-    """One request on its way. `done` once nobody waits for its answer any more."""
+    """One request on its way. `done` once nobody waits for its answer any more.
+
+    Servers never see it. A plain function that is called finds it in its mailbox, with the request as `message`, and
+    answers with `reply` or `fail`; if it ends without, the call fails.
+    """
 
     __slots__ = (
         "_result",
@@ -39,6 +43,7 @@ class Call:
         "done",
         "followed",
         "keep",
+        "keep_result",
         "kwargs",
         "label",
         "limit",
@@ -47,6 +52,7 @@ class Call:
         "process",
         "runtime",
         "scope",
+        "wait_for_restart",
     )
 
     def __init__(self, label: str, operation: str, args: tuple[Any, ...], kwargs: dict[str, Any], address: Any) -> None:
@@ -62,7 +68,9 @@ class Call:
         self.deadline = math.inf
         self.done = False
         self.followed = False
+        self.wait_for_restart = self.runtime.timeouts.while_restarting == "wait"
         self.keep = False
+        self.keep_result = False
         self.listener: Callable[[Call], None] | None = None
         self.scope: trio.CancelScope | None = None
         self.alarm = 0
@@ -98,11 +106,11 @@ class Call:
     def take(self, result: outcome.Outcome[Any]) -> None:
         """The caller's side gets the answer."""
         task, self._task = self._task, None
+        if task is None or self.keep_result:
+            self._result = result
         if task is not None:
             trio.lowlevel.reschedule(task, result)
-            return
-        self._result = result
-        if self.listener is not None:
+        elif self.listener is not None:
             self.listener(self)
 
     def close(self) -> None:
@@ -130,12 +138,16 @@ class Call:
 
     def dispatch(self, limit: float) -> None:
         """Send the request; raises at once what is known at once. A limit of 0 sends but does not wait."""
-        self.limit = limit
-        self.deadline = self.runtime.alarms.now() + limit
         process = find(self.address)
         if process is not None and (deadlock := self._cycle(process)) is not None:
             raise deadlock
-        by_name = isinstance(self.address, Name)
+        now = self.runtime.alarms.now()
+        self.limit = limit
+        self.deadline = now + limit
+        if self.followed or (process is not None and process.follow_caller):
+            self.followed = True
+            self.deadline = min(self.deadline, trio.current_effective_deadline())
+        by_name = isinstance(self.address, Name) and self.wait_for_restart
         if by_name and self.runtime.registry.wait_for(self.address.text, self):
             self.runtime.alarms.arm(self.deadline, self)
             return
@@ -147,6 +159,8 @@ class Call:
 
     def bind(self, process: Process) -> None:
         """Lay the request into the mailbox of a process."""
+        if self.done:
+            return
         self.process = process
         deadlock = self._cycle(process)
         if deadlock is not None:
@@ -171,17 +185,23 @@ class Call:
             chain.append(link.ref)
             if link is caller:
                 return Deadlock(self.label, tuple(chain))
-            link = None if link.waits_for is None else link.waits_for.process
+            link = self._next_link(link)
         return None
+
+    def _next_link(self, link: Process) -> Process | None:
+        """Whom a process waits for: an incarnation that is starting counts for a call that waits for its name."""
+        waits = link.waits_for
+        if waits is None or waits.process is not None:
+            return None if waits is None else waits.process
+        name = getattr(waits, "address", None)
+        return self.runtime.registry.find(name.text) if isinstance(name, Name) else None
 
     async def perform(self, limit: float) -> Any:
         """Send the request and wait for the answer."""
         caller = self.caller = process_of_task()
-        if self.followed:
-            limit = min(limit, max(0.0, trio.current_effective_deadline() - self.runtime.alarms.now()))
         self.dispatch(limit)
         if limit <= 0:
-            self.close()
+            self.abandon()
             await trio.lowlevel.checkpoint()
             raise CallTimeout(self.label, self.address, limit)
         if caller is None:
@@ -203,7 +223,11 @@ class Call:
         """The answer of a request that is done."""
         if self._result is None:
             raise CallTimeout(self.label, self.address, self.limit)  # it has been given up
-        return self._result.unwrap()
+        match self._result:  # unwrap() of an outcome works only once
+            case outcome.Error(error):
+                raise error
+            case outcome.Value(value):
+                return value
 
     async def sleep_within(self, limit: float, *, keep: bool) -> Any:
         """Wait for the answer of a request sent before; `keep` it when the limit passes, or give it up."""

@@ -1,7 +1,8 @@
 """A mailbox on Trio's own memory channel: the yardstick for the lean one, and a choice for the cautious.
 
 A memory channel only gives up its first item, so what is passed over while looking for another is kept in a deque in
-front of it.
+front of it. And it hands an item to a sleeping reader at once, where it could neither be counted nor be taken back; so
+what comes while the reader sleeps goes into the deque, and the channel only carries a token that wakes it.
 """
 
 from __future__ import annotations
@@ -43,7 +44,11 @@ class ChannelMailbox(Mailbox):
         return len(self._collect())
 
     def _append(self, item: object) -> None:
-        self._sender.send_nowait(item)
+        if self._reading:
+            self._collect().append(item)
+            self.wake()
+        else:
+            self._sender.send_nowait(item)
 
     def take(self) -> Any:
         front = self._collect()
@@ -72,14 +77,14 @@ class ChannelMailbox(Mailbox):
     async def park(self) -> None:
         if self._reading:
             raise trio.BusyResourceError("another task is reading this mailbox")
+        self._collect()
         self._reading = True
         try:
-            item = await self._receiver.receive()
+            await self._receiver.receive()
         finally:
             self._reading = False
-        if item is not _WAKE:
-            self._front.append(item)
 
     def wake(self) -> None:
         if self._reading:
+            self._reading = False
             self._sender.send_nowait(_WAKE)

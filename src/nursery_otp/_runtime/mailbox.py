@@ -38,6 +38,9 @@ class Owner(Protocol):
     def close_mailbox(self) -> None:
         """The reader wants nothing more."""
 
+    def received(self, item: object) -> None:
+        """A plain function has taken this item out."""
+
 
 @attrs.frozen
 class MailboxStatistics:
@@ -142,7 +145,8 @@ class Mailbox(trio.abc.ReceiveChannel[Any]):
         waiter = self.queue_up(item, trio.lowlevel.current_task())
 
         def abort(_raise_cancel: object) -> trio.lowlevel.Abort:
-            self.leave_line(waiter.item)
+            if self.line is not None:
+                self.line.remove(waiter)
             return trio.lowlevel.Abort.SUCCEEDED
 
         await trio.lowlevel.wait_task_rescheduled(abort)
@@ -155,11 +159,12 @@ class Mailbox(trio.abc.ReceiveChannel[Any]):
         self.line.append(waiter)
         return waiter
 
-    def leave_line(self, item: object) -> bool:
-        """Take back what is not accepted yet."""
-        for waiter in self.line or ():
-            if waiter.item is item:
-                self.line.remove(waiter)  # type: ignore[union-attr]
+    def leave_line(self, call: object) -> bool:
+        """Take back a call that is not accepted yet (there is only one of each, unlike of messages)."""
+        line = self.line or deque()
+        for waiter in line:
+            if waiter.item is call:
+                line.remove(waiter)
                 return True
         return False
 
@@ -193,6 +198,7 @@ class Mailbox(trio.abc.ReceiveChannel[Any]):
         while (item := self.take()) is not EMPTY:
             self.handled -= 1
             left.append(item)
+        self.wake()
         return left, line
 
     def receive_nowait(self) -> Any:
@@ -202,10 +208,16 @@ class Mailbox(trio.abc.ReceiveChannel[Any]):
         item = self.take()
         if item is EMPTY:
             raise trio.WouldBlock
-        return item.message if type(item) is Tick else item
+        if type(item) is Tick:
+            return item.message
+        self.owner.received(item)
+        return item
 
     async def receive(self) -> Any:
-        """The next message, waiting for one if there is none. OTP: `receive`."""
+        """The next message, waiting for one if there is none. OTP: `receive`.
+
+        A request made with a client function arrives as a `Call`, to be answered with its `reply` or `fail`.
+        """
         await trio.lowlevel.checkpoint_if_cancelled()
         waited = False
         while not self.closed and len(self) == 0:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from nursery_otp._policy import checks
 from nursery_otp._policy.exits import NOPROC, ExitReason
 from nursery_otp._runtime.context import process_for
 from nursery_otp._runtime.messages import Down
@@ -94,6 +95,7 @@ def demonitor(watch: Monitor, *, flush: bool = True) -> bool:
     end it. OTP: `demonitor(Monitor, [flush, info])`.
     """
     owner = process_for("demonitor")
+    checks.instance("monitor", watch, Monitor, "must be a Monitor")
     if watch._owner is not owner:
         raise ValueError(f"{watch} belongs to {watch.owner}, not to {owner.ref}")
     was_active = watch.active

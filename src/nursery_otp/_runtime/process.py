@@ -100,7 +100,7 @@ class Process:
         self.runtime = runtime
         self.pid = runtime.next_pid()
         self.label = label
-        self.body = body
+        self.body: Body | None = body
         self.behaviour: Any = getattr(body, "__self__", None)
         self.mailbox: Mailbox = (LeanMailbox if mailbox.kind == "lean" else ChannelMailbox)(mailbox, self)
         self.trap_exits = trap_exits
@@ -153,12 +153,13 @@ class Process:
             self._end(reason)
 
     async def _live(self) -> ExitReason:
-        if self._interrupted is not None:
-            return self._interrupted  # a signal came before the first step
+        body = self.body
+        if self._interrupted is not None or body is None:
+            return self._interrupted or KILLED  # a signal came before the first step
         crash: Exception | None = None
         try:
             with trio.CancelScope() as self.scope:
-                await self.body(self)
+                await body(self)
         except Exception as error:
             crash = error
         except BaseException as error:
@@ -192,14 +193,20 @@ class Process:
         self._tell_watchers(reason)
         self._signal_links(reason)
         self.runtime.process_ended(self, reason)
-        if self.started and isinstance(reason, Crashed):
-            log.logger().error("process_crashed", process=repr(self.ref), exc_info=reason.error)
         if self.on_end is not None:
             self.on_end(self, reason)
         self._open_gate()
         for item in left:
             self.discard(item, "process ended")
         self.runtime.forget(self)
+        self._let_go()
+        if self.started and isinstance(reason, Crashed):
+            log.write("error", "process_crashed", process=repr(self.ref), exc_info=reason.error)
+
+    def _let_go(self) -> None:
+        """A ref may be kept for ever; what the process was made of need not be."""
+        self.body = self.behaviour = self.task = self.scope = None
+        self.on_end = self.on_stop = self._stop_scopes = None
 
     def _fail_callers(self, left: list[Any]) -> None:
         waiting = [item for item in left if isinstance(item, Call)]
@@ -312,7 +319,8 @@ class Process:
             asker = process_var.get()
             self.deliver(Exit(None if asker is None else asker.ref, reason))
         elif self._stop_scopes is not None:
-            self._interrupted, self._polite = self._interrupted or reason, True
+            if self._interrupted is None:
+                self._interrupted, self._polite = reason, True
             for scope in self._stop_scopes:
                 scope.cancel(reason=f"{self.ref}: stop: {reason}")
         else:
@@ -333,6 +341,10 @@ class Process:
 
     def overflow_crash(self, capacity: float) -> None:
         self.interrupt(Crashed(MailboxOverflow(capacity)))
+
+    def received(self, item: object) -> None:
+        if isinstance(item, Call):
+            item.owe()  # so that the end of this process fails it, should it not be answered
 
     # ------------------------------------------------------------------------------------- messages
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeAlias, TypeVar, ru
 
 import trio
 
-from nursery_otp._policy.exits import ExitReason
+from nursery_otp._policy.exits import ExitReason, safe_repr
 from nursery_otp._runtime.context import runtime_for
 from nursery_otp.errors import InvalidSpec, NoProcess
 
@@ -127,7 +127,9 @@ def find(address: Any) -> Process | None:
         return runtime_for(f"the name {address.text!r}").registry.find(address.text)
     if isinstance(address, Via) and not isinstance(address, type):
         ref = address.whereis()
-        return None if ref is None else ref._process
+        if ref is None or isinstance(ref, Ref):
+            return None if ref is None else ref._process
+        raise TypeError(f"whereis() of {type(address).__name__} gave {safe_repr(ref)}, not a Ref or None")
     raise TypeError(f"not an address: {address!r} (expected a Ref, a Name, or an object with whereis())")
 
 

@@ -68,9 +68,12 @@ class Registry:
         process.name = name
 
     def unregister(self, process: Process) -> None:
-        """Let go of the name while the process goes on."""
-        self.release(process)
-        process.name = None
+        """Let go of the name while the process goes on; its supervisor does not keep it either."""
+        name, process.name = process.name, None
+        entry = None if name is None else self._entries.pop(name.text, None)
+        if entry is not None and name is not None:
+            entry.process = entry.reserved_by = None
+            self._serve(entry, name)
 
     def release(self, process: Process) -> None:
         """The process ended: its name is free, or goes back to its supervisor. Its own `name` stays, for reports."""

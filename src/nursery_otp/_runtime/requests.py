@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections import deque
 from typing import Any, Generic, TypeVar, cast
 
 import trio
 
+from nursery_otp._policy import checks
 from nursery_otp._runtime.calls import Call, checked_limit
 from nursery_otp.errors import CallTimeout, OTPError
 
@@ -50,6 +52,7 @@ class Request(Generic[R]):
 
 def send_request(call: Call) -> Request[Any]:
     """Send a call without waiting; what fails at once fails when the answer is asked for."""
+    call.keep_result = True
     try:
         call.dispatch(math.inf)
     except OTPError as error:
@@ -65,6 +68,7 @@ class RequestCollection(Generic[R, L]):
 
     def __init__(self) -> None:
         self._labels: dict[Call, L] = {}
+        self._finished: deque[Call] = deque()
         self._task: trio.lowlevel.Task | None = None
 
     def __len__(self) -> int:
@@ -75,11 +79,15 @@ class RequestCollection(Generic[R, L]):
 
     def add(self, request: Request[R], label: L) -> None:
         """Put a request into the collection."""
+        checks.instance("request", request, Request, "must be a Request")
         call = request._call
         self._labels[call] = label
         call.listener = self._notify
+        if call.done:
+            self._finished.append(call)
 
-    def _notify(self, _call: Call) -> None:
+    def _notify(self, call: Call) -> None:
+        self._finished.append(call)
         task, self._task = self._task, None
         if task is not None:
             trio.lowlevel.reschedule(task)
@@ -102,12 +110,12 @@ class RequestCollection(Generic[R, L]):
 
     async def _first(self) -> Call:
         await trio.lowlevel.checkpoint_if_cancelled()
-        while True:
-            for call in self._labels:
-                if call.done:
-                    return call
+        if self._task is not None:
+            raise trio.BusyResourceError("another task waits for this collection")
+        if not self._finished:
             self._task = trio.lowlevel.current_task()
             await trio.lowlevel.wait_task_rescheduled(self._abort)
+        return self._finished.popleft()
 
     def _abort(self, _raise_cancel: object) -> trio.lowlevel.Abort:
         self._task = None

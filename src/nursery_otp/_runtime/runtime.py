@@ -16,6 +16,7 @@ import trio
 
 from nursery_otp._policy.exits import ExitReason
 from nursery_otp._policy.timeouts import Timeouts
+from nursery_otp._runtime import log
 from nursery_otp._runtime.alarms import Alarms
 from nursery_otp._runtime.messages import DeadLetter
 from nursery_otp._runtime.registry import Registry
@@ -61,6 +62,7 @@ class Runtime:
         self.random = random.Random(seed)
         self.table: dict[int, Process] = {}
         self.nursery: trio.Nursery | None = None
+        self.closed = False
         self.dead_letters: deque[DeadLetter] = deque(maxlen=DEAD_LETTERS_KEPT)
         self.fatal: list[BaseException] = []
         self.on_fatal: Callable[[], None] | None = None
@@ -88,15 +90,24 @@ class Runtime:
     def on_exit(self, hook: Callable[[Ref[Any], ExitReason], None]) -> Callable[[], None]:
         """Have `hook(ref, reason)` called at the end of every process: it is dead, its supervisor not told yet.
 
-        The hook must neither block nor raise. Returns the function that removes it.
+        The hook must not block; one that raises is detached and the error logged. Returns the function that removes it.
         """
         self._hooks.append(hook)
-        return lambda: self._hooks.remove(hook)
+
+        def detach() -> None:
+            if hook in self._hooks:
+                self._hooks.remove(hook)
+
+        return detach
 
     def process_ended(self, process: Process, reason: ExitReason) -> None:
         """Called by the process."""
-        for hook in self._hooks:
-            hook(process.ref, reason)
+        for hook in tuple(self._hooks):
+            try:
+                hook(process.ref, reason)
+            except Exception as error:
+                self._hooks.remove(hook)
+                log.write("error", "exit_hook_detached", hook=repr(hook), exc_info=error)
 
     def forget(self, process: Process) -> None:
         """The last thing that happens to a process: its counters become part of the whole."""
@@ -107,8 +118,8 @@ class Runtime:
 
     def take_fatal(self, error: BaseException) -> bool:
         """Keep an exception that is nobody's crash, and stop the tree for it; False for a foreign `Cancelled`."""
-        foreign = (trio.Cancelled, GeneratorExit)
-        if isinstance(error, foreign) or (isinstance(error, BaseExceptionGroup) and error.subgroup(foreign)):
+        group = isinstance(error, BaseExceptionGroup) and error.subgroup(trio.Cancelled) is not None
+        if group or isinstance(error, trio.Cancelled):
             return False
         self.fatal.append(error)
         if self.on_fatal is not None:

@@ -106,6 +106,8 @@ def create(
     supervisor: Process | None = None,
 ) -> Process:
     """A process that is registered but does not run yet; `NameTaken` before anything is made."""
+    if runtime.closed:
+        raise NoRuntime(f"starting {label_of(factory)}")
     if name is not None:
         runtime.registry.check_free(name, supervisor)
     process = Process(
@@ -116,6 +118,9 @@ def create(
         trap_exits=trap_exits or bool(getattr(factory, "trap_exits", False)),
         supervisor=supervisor,
     )
+    bind = getattr(process.behaviour, "bind", None)
+    if bind is not None:
+        bind(process)
     if name is not None:
         runtime.registry.register(name, process)
     return process
@@ -129,7 +134,7 @@ def _check_options(factory: object, name: object, mailbox: object) -> None:
 
 def _launch(runtime: Runtime, process: Process) -> None:
     if runtime.nursery is None:
-        raise NoRuntime("starting a process")
+        raise NoRuntime(f"starting {process.label}")
     process.launch(runtime.nursery)
 
 
@@ -138,6 +143,7 @@ def _launch(runtime: Runtime, process: Process) -> None:
 
 def _spawn(function: Any, args: Any, name: Any, *, trap_exits: bool, mailbox: MailboxOptions) -> Process:
     _check_options(function, name, mailbox)
+    checks.flag("trap_exits", trap_exits)
     runtime = runtime_for("spawn()")
     process = create(runtime, function, args, name=name, mailbox=mailbox, trap_exits=trap_exits)
     _launch(runtime, process)

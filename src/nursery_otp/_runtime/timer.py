@@ -6,8 +6,10 @@ import math
 from typing import Any
 
 from nursery_otp._policy import checks
+from nursery_otp._runtime import log
 from nursery_otp._runtime.context import runtime_for
 from nursery_otp._runtime.messages import Tick
+from nursery_otp._runtime.process import Process
 from nursery_otp._runtime.refs import find
 from nursery_otp._runtime.runtime import Runtime
 
@@ -39,14 +41,22 @@ class Timer:
 
     def on_alarm(self) -> None:
         """Send, and for an interval aim at the next multiple of the period, so that it does not drift."""
-        process = self._last = find(self._target) if not self._is_over() else None
+        process = self._last = self._receiver()
         if process is not None:
             process.deliver(Tick(self, self._message))
         if self._period < math.inf and not self._is_over():
-            self._due += self._period
-            missed = math.floor(max(0.0, self._runtime.alarms.now() - self._due) / self._period)
-            self._due += missed * self._period
+            late = max(0.0, self._runtime.alarms.now() - self._due)
+            self._due += (math.floor(late / self._period) + 1) * self._period
             self._runtime.alarms.arm(self._due, self)
+
+    def _receiver(self) -> Process | None:
+        if self._is_over():
+            return None
+        try:
+            return find(self._target)
+        except Exception as error:  # a Via of the user's; the clock has others to serve
+            log.write("error", "timer_target_lookup_failed", target=repr(self._target), exc_info=error)
+            return None
 
     def _is_over(self) -> bool:
         # An interval ends with the incarnation it was set up for; a name is looked up afresh each time.
