@@ -10,68 +10,35 @@ requests to stop wait there in the order of their arrival.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Hashable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import trio
 
-from nursery_otp._behaviours.children import child_count, child_infos, failure_of
+from nursery_otp._behaviours.child_requests import ChildRequests
+from nursery_otp._behaviours.children import failure_of
 from nursery_otp._behaviours.ending import end_children, stop_child
+from nursery_otp._behaviours.reserved_names import ReservedNames
+from nursery_otp._behaviours.supervisor_notices import BodyEnded, ChildEnded, RetryDue, StartLimit
 from nursery_otp._policy import supervision as s
 from nursery_otp._policy.decide import decide, initial
-from nursery_otp._policy.exits import KILLED, NORMAL, Crashed, ExitReason, Shutdown, Stop, error_of, safe_repr
-from nursery_otp._policy.specs import DEFAULT_SHUTDOWN, ChildSpec, SupervisorFlags, check_children, check_significant
+from nursery_otp._policy.exits import NORMAL, Crashed, ExitReason, Shutdown, Stop, error_of, safe_repr
+from nursery_otp._policy.specs import ChildSpec, SupervisorFlags, check_children
 from nursery_otp._runtime import log
 from nursery_otp._runtime.calls import Call
 from nursery_otp._runtime.mailbox import EMPTY
-from nursery_otp._runtime.messages import Exit, Notice, StopAsked
+from nursery_otp._runtime.messages import Exit, StopAsked
 from nursery_otp._runtime.process import Process
-from nursery_otp._runtime.refs import Name, Ref
+from nursery_otp._runtime.refs import Ref
 from nursery_otp._runtime.spawning import create
-from nursery_otp.errors import AlreadyStarted, ChildNotFound, InvalidSpec
 
 if TYPE_CHECKING:
     from nursery_otp._behaviours.supervisor import Supervisor
 
 
-class ChildEnded(Notice):
-    """A child has ended by itself; posted by its own last act."""
-
-    __slots__ = ("process", "reason")
-
-    def __init__(self, process: Process, reason: ExitReason) -> None:
-        self.process = process
-        self.reason = reason
-
-
-class RetryDue(Notice):
-    """The turn of a retry has come, at once or after a backoff."""
-
-    __slots__ = ("action", "alarm", "mailbox_of")
-
-    def __init__(self, action: s.RetryLater, mailbox_of: Process) -> None:
-        self.action = action
-        self.mailbox_of = mailbox_of
-        self.alarm = 0
-
-    def on_alarm(self) -> None:
-        self.mailbox_of.deliver(self)
-
-
-class StartLimit:
-    """Ends a start that is still under way when its time is over."""
-
-    __slots__ = ("_child", "alarm")
-
-    def __init__(self, child: Process) -> None:
-        self._child = child
-        self.alarm = 0
-
-    def on_alarm(self) -> None:
-        if self._child.status == "starting":
-            self._child.interrupt(KILLED)
-
+BUDGET = 64
+"""How many items are read between two checkpoints."""
 
 _LOSSES = (s.Exited, s.Retry, s.TerminateChild, s.Failed, s.Ignored, s.Stopped)
 """The events after which a child may be down for good."""
@@ -81,34 +48,19 @@ def _is_ending(state: s.State) -> bool:
     return state.plan is not None and isinstance(state.plan.purpose, s.End)
 
 
-def _limit_of_start(spec: ChildSpec) -> float:
-    if spec.shutdown == "kill":
-        return 0.0
-    return DEFAULT_SHUTDOWN if spec.kind == "supervisor" else float(spec.shutdown)
-
-
-class BodyEnded(Notice):
-    """The block of the root supervisor needs nobody any more."""
-
-    __slots__ = ()
-
-
 class SupervisorLoop:
     """One supervisor process from start to end."""
 
     def __init__(self, make: Callable[[], Supervisor]) -> None:
         self._make = make
         self._state: s.State | None = None
-        self._template: ChildSpec | None = None
+        self._requests = ChildRequests()
         self._starting: Process | None = None
         self._busy_with: Process | None = None
-        self._time_to_start = DEFAULT_SHUTDOWN
         self._start_limit: StartLimit | None = None
         self._finish: ExitReason | None = None
-        self._reserved: dict[s.Key, Name[Any]] = {}
         self._delayed: dict[RetryDue, None] = {}
         self._services_only = False
-        self._numbers: dict[str, int] = {}
         self.on_giving_up: Callable[[], None] | None = None
         """Called when the supervisor begins to end for a reason of its own, before anybody is stopped for it."""
 
@@ -129,6 +81,7 @@ class SupervisorLoop:
         """The process exists, and can be asked to stop even before it runs."""
         self._process = process
         self._runtime = process.runtime
+        self._names = ReservedNames(process)
         process.trap_exits = True
         process.on_stop = self._on_stop
 
@@ -156,33 +109,28 @@ class SupervisorLoop:
         flags = definition.flags()
         specs = check_children(definition.children(), flags)
         if not flags.dynamic:
-            return flags, self._with_ids(specs)
-        self._template = specs[0] if specs else None
+            return flags, self._requests.with_ids(specs)
+        self._requests.template = specs[0] if specs else None
         return flags, []
 
-    def _with_ids(self, specs: list[ChildSpec]) -> list[ChildSpec]:
-        taken: set[Hashable] = {spec.id for spec in specs if spec.id is not None}
-        complete = []
-        for spec in specs:
-            named = spec if spec.id is not None else spec.with_id(self._free_id(spec.label, taken))
-            taken.add(named.id)
-            complete.append(named)
-        return complete
-
     def _on_stop(self, reason: ExitReason, _drain: bool) -> None:
-        # In its turn, like a call: a group restart under way is completed first. But a start that never ends must not
-        # keep a whole tree from stopping: it gets the time that the child would have to stop.
+        # In its turn, like a call: a group restart under way is completed first.
         self._process.deliver(StopAsked(reason))
-        if self._starting is not None and self._start_limit is None:
-            self._start_limit = StartLimit(self._starting)
-            self._runtime.alarms.arm(self._runtime.now() + self._time_to_start, self._start_limit)
+        limit = self._start_limit
+        if limit is not None and not limit.alarm:
+            self._runtime.alarms.arm(self._runtime.now() + limit.seconds, limit)
 
     async def _decide(self) -> None:
         if self._process.interrupted is not None:
             return
         await self._step(s.Begin())
         mailbox = self._process.mailbox
+        budget = BUDGET
         while self._finish is None:
+            budget -= 1
+            if budget == 0:
+                await trio.lowlevel.checkpoint()
+                budget = BUDGET
             item = mailbox.take()
             if item is EMPTY:
                 await mailbox.park()
@@ -193,9 +141,7 @@ class SupervisorLoop:
         """However it came to this: no child, no reservation and no delayed retry remains."""
         if self._finish is None:
             await end_children(self._children_alive())
-        for name in self._reserved.values():
-            self._runtime.registry.cancel_reservation(name, self._process)
-        self._reserved.clear()
+        self._names.release_all()
         self._end_start_limit()
         for retry in self._delayed:
             self._runtime.alarms.disarm(retry)
@@ -250,8 +196,8 @@ class SupervisorLoop:
                 self.on_giving_up()
             for action in actions:
                 pending = await self._act(action) or pending
-            if self._reserved and isinstance(current, _LOSSES):
-                self._release_names()
+            if isinstance(current, _LOSSES):
+                self._names.release_lost(self._current)
             if pending is None and self._services_only and self._finish is None and self._current.plan is None:
                 pending = None if isinstance(current, s.StopServices) else s.StopServices()
 
@@ -291,7 +237,7 @@ class SupervisorLoop:
         except Exception as error:
             return s.Failed(key, Crashed(error), self._runtime.random.random())
         self._starting = child
-        self._time_to_start = _limit_of_start(spec)
+        self._start_limit = StartLimit(child, spec)
         child.launch(self._nursery)
         # If this wait is interrupted, `_starting` stays and the child is ended with the others.
         with self._waiting_for(child):
@@ -320,11 +266,7 @@ class SupervisorLoop:
 
     def _create(self, key: s.Key, spec: ChildSpec) -> Process:
         if spec.name is not None:
-            holder = self._runtime.registry.find(spec.name.text)
-            if holder is not None:
-                raise AlreadyStarted(spec.name, holder.ref)
-            self._runtime.registry.reserve(spec.name, self._process)
-            self._reserved[key] = spec.name
+            self._names.reserve(key, spec.name)
         child = create(
             self._runtime,
             spec.factory,
@@ -353,19 +295,6 @@ class SupervisorLoop:
         else:
             self._process.deliver(retry)
 
-    def _release_names(self) -> None:
-        """Give up the names of children that will not come back by themselves."""
-        state = self._current
-        if state.plan is not None and state.plan.next_stop is not None:
-            return  # in the midst of a longer work
-        planned = set() if state.plan is None else set(state.plan.to_start)
-        for key, name in list(self._reserved.items()):
-            child = state.children.get(key)
-            expected = child is not None and (child.status != "stopped" or child.returning)
-            if not expected and key not in planned:
-                del self._reserved[key]
-                self._runtime.registry.cancel_reservation(name, self._process)
-
     def _reply(self, action: s.Reply) -> None:
         call: Call = action.token
         ref: Ref[Any] | None = None if action.handle is None else action.handle.ref
@@ -393,7 +322,7 @@ class SupervisorLoop:
         """A request made through a `SupervisorHandle`."""
         self._process.current_call = call
         try:
-            event = self._requested(call)
+            event = self._requests.event_of(call, self._current)
         except Exception as error:
             call.fail(error)
             event = None
@@ -403,62 +332,3 @@ class SupervisorLoop:
             await self._step(event)
         if self._process.current_call is call:
             self._process.current_call = None
-
-    def _requested(self, call: Call) -> s.Event | None:
-        match call.operation, call.args:
-            case "start_child", (ChildSpec() as spec, bool(wait)):
-                return s.AddChild(call, self._accepted(spec), wait)
-            case "start_child", (tuple(extra), bool(wait)):
-                return s.AddChild(call, self._from_template(extra), wait)
-            case "terminate_child", (target,):
-                return self._terminate(call, target)
-            case "restart_child", (key,):
-                return s.RestartChild(call, key)
-            case "delete_child", (key,):
-                return s.DeleteChild(call, key)
-            case "get_childspec", (target,):
-                call.reply(self._spec_of(target))
-            case "which_children", ():
-                call.reply(child_infos(self._current))
-            case "count_children", ():
-                call.reply(child_count(self._current, self._template))
-            case _:
-                raise TypeError(f"{self._process.ref} is a supervisor and has no {call.operation}")
-        return None
-
-    def _accepted(self, spec: ChildSpec) -> ChildSpec:
-        check_significant(spec, self._current.flags.auto_shutdown)
-        if self._current.flags.dynamic:
-            if self._template is not None:
-                raise InvalidSpec("spec", spec, "this supervisor has a template: give start_child its extra arguments")
-            return spec
-        return spec if spec.id is not None else spec.with_id(self._free_id(spec.label, self._current.children))
-
-    def _from_template(self, extra: tuple[Any, ...]) -> ChildSpec:
-        if self._template is None:
-            raise InvalidSpec("spec", extra, "must be a ChildSpec; only a simple_one_for_one template takes arguments")
-        return self._template.with_args(extra)
-
-    def _terminate(self, call: Call, target: Any) -> s.Event:
-        if not isinstance(target, Ref) or not self._current.flags.dynamic:
-            return s.TerminateChild(call, target)
-        process = target._process
-        return s.TerminateChild(call, process.child_key, process, process.reason is None)
-
-    def _spec_of(self, target: Any) -> ChildSpec:
-        state, template = self._current, self._template
-        if template is not None and target == template.id:
-            return template
-        key = target._process.child_key if isinstance(target, Ref) and state.flags.dynamic else target
-        child = state.children.get(key)
-        if child is None:
-            raise ChildNotFound(target)
-        return child.spec
-
-    def _free_id(self, label: str, taken: Container[Hashable]) -> str:
-        """The label itself for the first child of that name, then label-2, label-3 and so on."""
-        identity = label
-        while identity in taken:
-            number = self._numbers[label] = self._numbers.get(label, 1) + 1
-            identity = f"{label}-{number}"
-        return identity

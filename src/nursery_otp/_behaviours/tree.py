@@ -17,7 +17,8 @@ import trio
 
 from nursery_otp._behaviours.ending import end_children
 from nursery_otp._behaviours.supervisor import InlineSupervisor, SupervisorHandle
-from nursery_otp._behaviours.supervisor_loop import BodyEnded, SupervisorLoop
+from nursery_otp._behaviours.supervisor_loop import SupervisorLoop
+from nursery_otp._behaviours.supervisor_notices import BodyEnded
 from nursery_otp._policy import checks
 from nursery_otp._policy.errors import RestartLimitReached
 from nursery_otp._policy.exits import KILLED, NORMAL, SHUTDOWN, ExitReason, Normal, Shutdown

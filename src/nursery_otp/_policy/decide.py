@@ -23,6 +23,7 @@ from typing import Any, TypeAlias
 import attrs
 
 from nursery_otp._policy import supervision as s
+from nursery_otp._policy.changes import child_of, forget, group_of, insert, remove, running_keys, update
 from nursery_otp._policy.errors import RestartLimitReached
 from nursery_otp._policy.exits import KILLED, ExitReason, Shutdown, error_of, is_normal
 from nursery_otp._policy.restarts import RestartWindow
@@ -35,41 +36,8 @@ def initial(flags: SupervisorFlags, specs: Iterable[ChildSpec] = ()) -> s.State:
     """The state of a supervisor that has these children to start when it gets `Begin`."""
     state = s.State(flags, RestartWindow(flags.max_restarts, flags.period))
     for spec in specs:
-        state = _insert(state, spec.id, spec)
+        state = insert(state, spec.id, spec)
     return state
-
-
-# ------------------------------------------------------------------------------ small state changes
-
-
-def _insert(state: s.State, key: s.Key, spec: ChildSpec) -> s.State:
-    child = s.Child(key, spec, state.next_position)
-    return attrs.evolve(state, children=state.children.set(key, child), next_position=state.next_position + 1)
-
-
-def _update(state: s.State, child: s.Child, **changes: Any) -> s.State:
-    new = attrs.evolve(child, **changes)
-    restarting = state.restarting + (new.status == "restarting") - (child.status == "restarting")
-    return attrs.evolve(state, children=state.children.set(child.key, new), restarting=restarting)
-
-
-def _remove(state: s.State, child: s.Child) -> s.State:
-    restarting = state.restarting - (child.status == "restarting")
-    return attrs.evolve(state, children=state.children.remove(child.key), restarting=restarting)
-
-
-def _forget(state: s.State, child: s.Child) -> s.State:
-    """The child is down for good: a temporary or dynamic one leaves nothing, others keep their specification."""
-    if state.flags.dynamic or child.spec.restart == "temporary":
-        return _remove(state, child)
-    return _update(state, child, status="stopped", handle=None, returning=False)
-
-
-def _child(state: s.State, key: s.Key) -> s.Child:
-    child = state.children.get(key)
-    if child is None:
-        raise LookupError(f"no child {key!r} in this supervisor")
-    return child
 
 
 def _report(state: s.State, note: s.Note, key: s.Key, reason: ExitReason) -> s.Report:
@@ -79,39 +47,23 @@ def _report(state: s.State, note: s.Note, key: s.Key, reason: ExitReason) -> s.R
 # -------------------------------------------------------------------------------------------- plans
 
 
-def _group(state: s.State, child: s.Child) -> list[s.Child]:
-    """The children that a restart of `child` covers, in start order."""
-    match state.flags.strategy:
-        case "one_for_all":
-            return state.ordered()
-        case "rest_for_one":
-            return [other for other in state.ordered() if other.position >= child.position]
-        case _:
-            return [child]
-
-
-def _running(children: Iterable[s.Child]) -> tuple[s.Key, ...]:
-    """Keys of those that run, last started first."""
-    return tuple(child.key for child in reversed(list(children)) if child.status == "running")
-
-
 def _restart_plan(state: s.State, child: s.Child) -> Result:
-    group = _group(state, child)
+    group = group_of(state, child)
     for other in group:
         if other.status != "running" and other.spec.restart != "temporary":
-            # The handle of the one that ended is kept: a dynamic child can still be named by it.
-            handle = other.handle if other.key == child.key else None
-            state = _update(state, other, status="stopped", handle=handle, returning=True)
+            # Dynamic children can still be named by the incarnation that ended.
+            handle = other.handle if state.flags.dynamic else None
+            state = update(state, other, status="stopped", handle=handle, returning=True)
     start = tuple(other.key for other in group if other.spec.restart != "temporary" or other.key == child.key)
-    return _advance(attrs.evolve(state, plan=s.Plan(s.RestartGroup(child.key), _running(group), start)))
+    return _advance(attrs.evolve(state, plan=s.Plan(s.RestartGroup(child.key), running_keys(group), start)))
 
 
 def _delay_plan(state: s.State, child: s.Child, seconds: float) -> Result:
-    group = _group(state, child)
+    group = group_of(state, child)
     for other in group:
         if other.status == "restarting" and other.key != child.key:
-            state = _update(state, other, status="stopped", handle=None, returning=True)
-    stop = _running(group)
+            state = update(state, other, status="stopped", handle=None, returning=True)
+    stop = running_keys(group)
     return _advance(attrs.evolve(state, plan=s.Plan(s.Delay(child.key, seconds), stop)))
 
 
@@ -119,12 +71,12 @@ def _end(state: s.State, reason: ExitReason) -> Result:
     """Stop everybody in reverse order (dynamic children all at once), then finish."""
     for child in state.ordered():
         if child.returning or child.status == "restarting":
-            state = _update(state, child, status="stopped", handle=None, returning=False)
-    running = _running(state.ordered())
-    plan = s.Plan(s.End(reason), running)
+            state = update(state, child, status="stopped", handle=None, returning=False)
+    alive = running_keys(state.ordered())
+    plan = s.Plan(s.End(reason), alive)
     state = attrs.evolve(state, plan=plan, waiting=())
-    if running and _all_at_once(state, plan):
-        stops = tuple(_stop(state, key) for key in running)
+    if alive and _all_at_once(state, plan):
+        stops = tuple(_stop(state, key) for key in alive)
         if reason == KILLED:
             stops = tuple(attrs.evolve(stop, limit="kill") for stop in stops)
         return state, (s.StopChildren(stops),)
@@ -132,7 +84,7 @@ def _end(state: s.State, reason: ExitReason) -> Result:
 
 
 def _stop(state: s.State, key: s.Key) -> s.StopChild:
-    child = _child(state, key)
+    child = child_of(state, key)
     return s.StopChild(key, child.handle, child.spec.shutdown)
 
 
@@ -144,7 +96,7 @@ def _advance(state: s.State) -> Result:
     if plan.next_stop is not None:
         return state, (_stop(state, plan.next_stop),)
     if plan.next_start is not None:
-        return state, (s.StartChild(plan.next_start, _child(state, plan.next_start).spec),)
+        return state, (s.StartChild(plan.next_start, child_of(state, plan.next_start).spec),)
     return _finish_plan(attrs.evolve(state, plan=None), plan.purpose)
 
 
@@ -155,9 +107,9 @@ def _finish_plan(state: s.State, purpose: s.Purpose) -> Result:
         case s.End(reason):
             return state, (s.Finish(reason),)
         case s.Delay(key, seconds):
-            return _then(_schedule(state, _child(state, key), counted=True, delay=seconds))
+            return _then(_schedule(state, child_of(state, key), counted=True, delay=seconds))
         case s.Add(token, key) | s.Revive(token, key):
-            return _then((state, (s.Reply(token, "ok", _child(state, key).handle),)))
+            return _then((state, (s.Reply(token, "ok", child_of(state, key).handle),)))
         case s.Terminate(token, key):
             return _then((_end_of_retry(state, key), (s.Reply(token, "ok"),)))
         case s.RestartGroup():
@@ -184,14 +136,14 @@ def _end_of_retry(state: s.State, key: s.Key) -> s.State:
     if child is None:
         return state
     was_restarting = child.status == "restarting"
-    state = _forget(state, child)
+    state = forget(state, child)
     if was_restarting and not state.flags.dynamic:
         children = state.ordered()
         others = [other for other in children if other.status == "restarting"]
-        still = {covered.key for other in others for covered in _group(state, other)}
+        still = {covered.key for other in others for covered in group_of(state, other)}
         for other in children:
             if other.returning and other.key not in still:
-                state = _update(state, other, returning=False)
+                state = update(state, other, returning=False)
     return state
 
 
@@ -200,7 +152,7 @@ def _end_of_retry(state: s.State, key: s.Key) -> s.State:
 
 def _schedule(state: s.State, child: s.Child, *, counted: bool, delay: float) -> Result:
     number = state.next_retry
-    state = _update(state, child, status="restarting", returning=False, retry=number)
+    state = update(state, child, status="restarting", returning=False, retry=number)
     return attrs.evolve(state, next_retry=number + 1), (s.RetryLater(child.key, number, counted, delay),)
 
 
@@ -212,7 +164,7 @@ def _give_up(state: s.State, child: s.Child, reason: ExitReason) -> Result:
     limit = RestartLimitReached(_public_id(state, child), state.flags.max_restarts, state.flags.period)
     limit.__cause__ = error_of(reason)
     report = _report(state, "limit_reached", child.key, reason)
-    state, actions = _end(_forget(state, child), Shutdown(limit))
+    state, actions = _end(forget(state, child), Shutdown(limit))
     return state, (report, *actions)
 
 
@@ -229,9 +181,9 @@ def _restart(state: s.State, child: s.Child, event: s.Exited) -> Result:
     backoff = child.spec.backoff
     stable = backoff is not None and event.now - child.since >= backoff.stable_after
     attempts = 1 if stable else child.attempts + 1
-    state = _update(state, child, status="restarting", attempts=attempts, last=event.reason)
+    state = update(state, child, status="restarting", attempts=attempts, last=event.reason)
     delay = _wait_before(child, attempts, event.chance)
-    child = _child(state, child.key)
+    child = child_of(state, child.key)
     state, actions = _delay_plan(state, child, delay) if delay > 0 else _restart_plan(state, child)
     return state, (report, *actions)
 
@@ -269,7 +221,7 @@ def _on_exited(state: s.State, event: s.Exited) -> Result:
     if restart == "permanent" or (restart == "transient" and not is_normal(event.reason)):
         return _restart(state, child, event)
     report = () if is_normal(event.reason) else (_report(state, "child_terminated", child.key, event.reason),)
-    state, actions = _auto_shutdown(_forget(state, child), child)
+    state, actions = _auto_shutdown(forget(state, child), child)
     return state, (*report, *actions)
 
 
@@ -286,14 +238,14 @@ def _on_retry(state: s.State, event: s.Retry) -> Result:
 
 def _on_started(state: s.State, event: s.Started) -> Result:
     plan = _next_start(state, event.key)
-    child = _child(state, event.key)
-    state = _update(state, child, status="running", handle=event.handle, returning=False, since=event.now)
+    child = child_of(state, event.key)
+    state = update(state, child, status="running", handle=event.handle, returning=False, since=event.now)
     return _advance(attrs.evolve(state, plan=plan))
 
 
 def _on_ignored(state: s.State, event: s.Ignored) -> Result:
     plan = _next_start(state, event.key)
-    state = _forget(state, _child(state, event.key))
+    state = forget(state, child_of(state, event.key))
     match plan.purpose:
         case s.Add(token, _) | s.Revive(token, _):
             return _then((attrs.evolve(state, plan=None), (s.Reply(token, "ignored"),)))
@@ -303,15 +255,15 @@ def _on_ignored(state: s.State, event: s.Ignored) -> Result:
 
 def _on_failed(state: s.State, event: s.Failed) -> Result:
     purpose = _next_start(state, event.key).purpose
-    child = _child(state, event.key)
+    child = child_of(state, event.key)
     report = _report(state, "start_failed", child.key, event.reason)
     match purpose:
         case s.Start():
-            running = _running(state.ordered())
+            alive = running_keys(state.ordered())
             failure = Shutdown(s.FailedToStart(child.key, event.reason))
-            state, actions = _advance(attrs.evolve(state, plan=s.Plan(s.End(failure), running)))
+            state, actions = _advance(attrs.evolve(state, plan=s.Plan(s.End(failure), alive)))
         case s.Add(token, _):
-            state = attrs.evolve(_remove(state, child), plan=None)
+            state = attrs.evolve(remove(state, child), plan=None)
             state, actions = _then((state, (s.Reply(token, "failed", reason=event.reason),)))
         case s.Revive(token, _):
             state = attrs.evolve(state, plan=None)
@@ -324,8 +276,8 @@ def _on_failed(state: s.State, event: s.Failed) -> Result:
 def _retry_failed(state: s.State, child: s.Child, event: s.Failed) -> Result:
     attempts = child.attempts + 1
     delay = _wait_before(child, attempts, event.chance)
-    state = _update(state, child, attempts=attempts, last=event.reason)
-    return _then(_schedule(state, _child(state, child.key), counted=False, delay=delay))
+    state = update(state, child, attempts=attempts, last=event.reason)
+    return _then(_schedule(state, child_of(state, child.key), counted=False, delay=delay))
 
 
 def _next_start(state: s.State, key: s.Key) -> s.Plan:
@@ -341,7 +293,7 @@ def _on_stopped(state: s.State, _event: s.Stopped) -> Result:
         raise LookupError("no stop is under way")
     stopped = plan.stop if _all_at_once(state, plan) else (plan.next_stop,)
     for key in stopped:
-        state = _taken_down(state, _child(state, key), plan.purpose)
+        state = _taken_down(state, child_of(state, key), plan.purpose)
     return _advance(attrs.evolve(state, plan=attrs.evolve(plan, stops_done=plan.stops_done + len(stopped))))
 
 
@@ -356,10 +308,10 @@ def _all_at_once(state: s.State, plan: s.Plan) -> bool:
 
 def _taken_down(state: s.State, child: s.Child, purpose: s.Purpose) -> s.State:
     if isinstance(purpose, s.Terminate):
-        return _update(state, child, status="stopped")  # _finish_plan forgets it
+        return update(state, child, status="stopped")  # _finish_plan forgets it
     if isinstance(purpose, s.RestartGroup | s.Delay) and child.spec.restart != "temporary":
-        return _update(state, child, status="stopped", handle=None, returning=True)
-    return _forget(state, child)
+        return update(state, child, status="stopped", handle=None, returning=True)
+    return forget(state, child)
 
 
 def _on_add(state: s.State, event: s.AddChild) -> Result:
@@ -379,7 +331,7 @@ def _on_add(state: s.State, event: s.AddChild) -> Result:
 
 def _begin_add(state: s.State, token: s.Token, spec: ChildSpec) -> Result:
     key = state.next_position if state.flags.dynamic else spec.id
-    state = _insert(state, key, spec)
+    state = insert(state, key, spec)
     return _advance(attrs.evolve(state, plan=s.Plan(s.Add(token, key), start=(key,))))
 
 
@@ -405,7 +357,7 @@ def _on_delete(state: s.State, event: s.DeleteChild) -> Result:
     child, refusal = _named(state, event.key)
     if child is None or refusal is not None:
         return state, (s.Reply(event.token, refusal or "not_found"),)
-    return _remove(state, child), (s.Reply(event.token, "ok"),)
+    return remove(state, child), (s.Reply(event.token, "ok"),)
 
 
 def _named(state: s.State, key: s.Key) -> tuple[s.Child | None, s.Answer | None]:

@@ -220,16 +220,24 @@ class _Start:
             with trio.CancelScope(deadline=self.runtime.now() + self.limit) as scope:
                 await process.wait_started()
         except BaseException:
-            await self._undo()  # noqa: ASYNC102 - shielded inside
+            if not self._starter_dies():
+                await self._undo()  # noqa: ASYNC102 - shielded inside
             raise
         if scope.cancelled_caught:
             await self._undo()
             raise StartTimeout(process.label, self.limit)
         if not process.started:
+            if process.parent is not None and process.interrupted is not None:
+                flush_exits(process.parent, process)  # the error raised here is the news of it
             if process.ignored:
                 raise StartIgnored(process.label)
             raise StartFailed(process.label, process.reason or NORMAL)
         return process
+
+    def _starter_dies(self) -> bool:
+        """The starter is not cancelled but ended by a signal: what it started lives on, or dies of its link."""
+        starter = process_var.get()
+        return starter is not None and starter.interrupted is not None
 
     async def _undo(self) -> None:
         """Nobody waits any more: leave nothing behind, not even the news of it."""
@@ -345,6 +353,7 @@ async def start_monitor(  # type: ignore[misc]
     """
     owner = process_for("start_monitor")
     starting = _Start(factory, args, name, within, mailbox)
+    starting.process.parent = owner
     watch = attach(owner, starting.process.ref, starting.process)
     try:
         return (await starting.run()).ref, watch

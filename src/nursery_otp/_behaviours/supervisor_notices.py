@@ -1,0 +1,63 @@
+"""What a supervisor finds in its mailbox besides calls, and the one alarm that it sets for itself."""
+
+from __future__ import annotations
+
+from nursery_otp._policy import supervision as s
+from nursery_otp._policy.exits import KILLED, ExitReason
+from nursery_otp._policy.specs import DEFAULT_SHUTDOWN, ChildSpec
+from nursery_otp._runtime.messages import Notice
+from nursery_otp._runtime.process import Process
+
+
+class ChildEnded(Notice):
+    """A child has ended by itself; posted by its own last act."""
+
+    __slots__ = ("process", "reason")
+
+    def __init__(self, process: Process, reason: ExitReason) -> None:
+        self.process = process
+        self.reason = reason
+
+
+class RetryDue(Notice):
+    """The turn of a retry has come, at once or after a backoff."""
+
+    __slots__ = ("action", "alarm", "supervisor")
+
+    def __init__(self, action: s.RetryLater, supervisor: Process) -> None:
+        self.action = action
+        self.supervisor = supervisor
+        self.alarm = 0
+
+    def on_alarm(self) -> None:
+        """The backoff is over."""
+        self.supervisor.deliver(self)
+
+
+class BodyEnded(Notice):
+    """The block of the root supervisor needs nobody any more."""
+
+    __slots__ = ()
+
+
+class StartLimit:
+    """Ends a start that is still under way when its time is over.
+
+    A supervisor that is asked to stop finishes what it is doing first. But a start that never ends must not keep a
+    whole tree from stopping, so from then on it has the time that the child would have to stop.
+    """
+
+    __slots__ = ("_child", "alarm", "seconds")
+
+    def __init__(self, child: Process, spec: ChildSpec) -> None:
+        self._child = child
+        self.alarm = 0
+        if spec.shutdown == "kill":
+            self.seconds = 0.0
+        else:
+            self.seconds = DEFAULT_SHUTDOWN if spec.kind == "supervisor" else float(spec.shutdown)
+
+    def on_alarm(self) -> None:
+        """Time is up."""
+        if self._child.status == "starting":
+            self._child.interrupt(KILLED)
