@@ -23,9 +23,11 @@ check: $(VENV)/check.stamp          ## formatting, lint, async lint, mypy --stri
 	find $(CODE) -name '*.py' -exec $(BIN)/flake8-async $(FLAKE8_ASYNC) {} +
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -q tests/test_floors.py
+	$(BIN)/python -m pytest -q -m types tests/typing
 
 types: $(VENV)/types.stamp          ## the second type checker
 	$(BIN)/basedpyright --pythonpath $(BIN)/python
+	$(BIN)/python -m pytest -q -m pyright tests/typing
 
 conformance: $(VENV)/test.stamp     ## replay the traces recorded from a real Erlang/OTP
 	$(BIN)/python scripts/conformance.py tests/conformance/supervisor.json tests/conformance/process.json

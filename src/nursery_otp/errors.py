@@ -7,6 +7,8 @@ number mattered.
 
 from __future__ import annotations
 
+from typing import Any
+
 import trio
 
 from nursery_otp._policy.errors import Ignore, InvalidSpec, OTPError, RestartLimitReached
@@ -50,7 +52,7 @@ __all__ = [
 class _ReasonError(OTPError):
     """Carries an exit reason; the exception inside the reason becomes the cause."""
 
-    def __init__(self, subject: object, reason: ExitReason) -> None:
+    def __init__(self, subject: Any, reason: ExitReason) -> None:
         super().__init__(subject, reason)
         self.subject = subject
         self.reason = reason
@@ -83,7 +85,7 @@ class NotInProcess(OTPError, RuntimeError):
 class NoProcess(OTPError, LookupError):
     """Nobody is at this address. OTP: `noproc`."""
 
-    def __init__(self, address: object, operation: str = "") -> None:
+    def __init__(self, address: Any, operation: str = "") -> None:
         super().__init__(address, operation)
         self.address = address
         self.operation = operation
@@ -96,7 +98,7 @@ class NoProcess(OTPError, LookupError):
 class NameTaken(OTPError, ValueError):
     """Another process holds this name, or a supervisor keeps it for a child that it is restarting."""
 
-    def __init__(self, name: object, holder: object) -> None:
+    def __init__(self, name: Any, holder: Any) -> None:
         super().__init__(name, holder)
         self.name = name
         self.holder = holder
@@ -108,7 +110,7 @@ class NameTaken(OTPError, ValueError):
 class AlreadyNamed(OTPError, ValueError):
     """A process has at most one name, and this one has one."""
 
-    def __init__(self, target: object, name: object) -> None:
+    def __init__(self, target: Any, name: Any) -> None:
         super().__init__(target, name)
         self.target = target
         self.name = name
@@ -120,7 +122,7 @@ class AlreadyNamed(OTPError, ValueError):
 class MailboxFull(OTPError, trio.WouldBlock):
     """The mailbox holds as many messages as it may, and the message was not accepted."""
 
-    def __init__(self, target: object, capacity: float) -> None:
+    def __init__(self, target: Any, capacity: float) -> None:
         super().__init__(target, capacity)
         self.target = target
         self.capacity = capacity
@@ -153,7 +155,7 @@ class CallExited(_ReasonError):
 class CallTimeout(OTPError, trio.TooSlowError):
     """No answer within the limit. The server is unharmed, and may still do the work."""
 
-    def __init__(self, operation: str, target: object, limit: float) -> None:
+    def __init__(self, operation: str, target: Any, limit: float) -> None:
         super().__init__(operation, target, limit)
         self.operation = operation
         self.target = target
@@ -166,14 +168,11 @@ class CallTimeout(OTPError, trio.TooSlowError):
 class Deadlock(OTPError, RuntimeError):
     """This call would have closed a cycle of processes that wait for each other. OTP: it hangs until a timeout."""
 
-    def __init__(self, operation: str, cycle: tuple[object, ...]) -> None:
-        super().__init__(operation, cycle)
+    def __init__(self, operation: str, cycle: tuple[Any, ...]) -> None:
+        # The text is made now: later the refs would also tell how their processes ended.
+        super().__init__(f"{operation}: would wait for ever: {' -> '.join(map(str, cycle))}")
         self.operation = operation
         self.cycle = cycle
-        self._members = " -> ".join(map(str, cycle))  # as they are now: a ref also tells how its process ended
-
-    def __str__(self) -> str:
-        return f"{self.operation}: would wait for ever: {self._members}"
 
 
 class HandlerTimeout(OTPError, trio.TooSlowError):
@@ -191,7 +190,7 @@ class HandlerTimeout(OTPError, trio.TooSlowError):
 class UnknownOperation(OTPError, TypeError):
     """The server has no such handler: the request was meant for another kind of server."""
 
-    def __init__(self, target: object, operation: str) -> None:
+    def __init__(self, target: Any, operation: str) -> None:
         super().__init__(target, operation)
         self.target = target
         self.operation = operation
@@ -220,7 +219,7 @@ class StartFailed(_ReasonError):
     """A process did not start; `reason` says why and `__cause__` is the exception that its start raised."""
 
     @property
-    def child_id(self) -> object:
+    def child_id(self) -> Any:
         """What failed: the id of the child, or the name of what was started."""
         return self.subject
 
@@ -231,7 +230,7 @@ class StartFailed(_ReasonError):
 class StartIgnored(OTPError):
     """The process declined to be started (it raised `Ignore`)."""
 
-    def __init__(self, subject: object) -> None:
+    def __init__(self, subject: Any) -> None:
         super().__init__(subject)
         self.subject = subject
 
@@ -242,7 +241,7 @@ class StartIgnored(OTPError):
 class StartTimeout(OTPError, trio.TooSlowError):
     """The start took longer than `within`; the process was killed."""
 
-    def __init__(self, subject: object, limit: float) -> None:
+    def __init__(self, subject: Any, limit: float) -> None:
         super().__init__(subject, limit)
         self.subject = subject
         self.limit = limit
@@ -254,7 +253,7 @@ class StartTimeout(OTPError, trio.TooSlowError):
 class StopTimeout(OTPError, trio.TooSlowError):
     """The process did not end within `within`; it still has been asked to."""
 
-    def __init__(self, target: object, limit: float) -> None:
+    def __init__(self, target: Any, limit: float) -> None:
         super().__init__(target, limit)
         self.target = target
         self.limit = limit
@@ -266,7 +265,7 @@ class StopTimeout(OTPError, trio.TooSlowError):
 class AlreadyStarted(OTPError):
     """A process with this name or child id runs already: `ref`."""
 
-    def __init__(self, subject: object, ref: object) -> None:
+    def __init__(self, subject: Any, ref: Any) -> None:
         super().__init__(subject, ref)
         self.subject = subject
         self.ref = ref
@@ -281,7 +280,7 @@ class AlreadyStarted(OTPError):
 class _ChildError(OTPError):
     _text = ""
 
-    def __init__(self, child_id: object) -> None:
+    def __init__(self, child_id: Any) -> None:
         super().__init__(child_id)
         self.child_id = child_id
 

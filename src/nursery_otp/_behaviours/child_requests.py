@@ -71,6 +71,8 @@ class ChildRequests:
     def _spec_of(self, target: Any, state: s.State) -> ChildSpec:
         if self.template is not None and target == self.template.id:
             return self.template
+        if self.template is not None and isinstance(target, Ref) and not target.alive:
+            return self.template
         key = target._process.child_key if isinstance(target, Ref) and state.flags.dynamic else target
         child = state.children.get(key)
         if child is None:

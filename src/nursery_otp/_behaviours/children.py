@@ -72,10 +72,13 @@ def child_count(state: s.State, template: ChildSpec | None) -> ChildCount:
     return ChildCount(specs, active, supervisors, len(children) - supervisors)
 
 
-def failure_of(reply: s.Reply, call: Call, ref: Ref[Any] | None, flags: SupervisorFlags) -> Exception:
+def failure_of(
+    reply: s.Reply, call: Call, ref: Ref[Any] | None, flags: SupervisorFlags, template: ChildSpec | None
+) -> Exception:
     """The exception for a call that a supervisor could not fulfil."""
     subject = call.args[0]
-    spec_id = getattr(subject, "id", None) or getattr(subject, "label", None) or call.label
+    spec = subject if isinstance(subject, ChildSpec) else template
+    spec_id = None if spec is None else spec.label if spec.id is None else spec.id
     match reply.answer:
         case "already_started":
             return AlreadyStarted(spec_id, ref)

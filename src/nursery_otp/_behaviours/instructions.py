@@ -41,6 +41,7 @@ class IdleTimeout:
 
 
 Next: TypeAlias = Continue | Idle | Stop | None
+"""What a callback may return besides nothing: what to do next."""
 
 
 def _check_then(then: object) -> None:
@@ -83,6 +84,8 @@ def answer(value: R, *, then: Next) -> R:
 class Later(Generic[R]):
     """The reply to the call being handled, for when the answer is not known yet. OTP: `From` and `{noreply, State}`.
 
+    It may be answered from any task of the tree; if the server ends first, the caller gets `CallExited`.
+
         @call
         def acquire(self) -> Token:
             later = Later[Token]()
@@ -120,7 +123,7 @@ class Later(Generic[R]):
         return True
 
     def pending(self, *, then: Next = None) -> R:
-        """What the handler returns instead of an answer."""
+        """What the handler returns instead of an answer; `then` says what to do next. OTP: `{noreply, State, Then}`."""
         _check_then(then)
         return cast("R", Pending(then))
 
@@ -131,7 +134,8 @@ class Later(Generic[R]):
 class Refuse(Exception):
     """Raised in a call handler: the caller gets `error`, and the server lives.
 
-    Any other exception in a handler is a crash of the server.
+    Any other exception in a handler is a crash of the server. OTP has no such thing: servers reply `{error, Reason}` by
+    convention.
     """
 
     def __init__(self, error: Exception) -> None:

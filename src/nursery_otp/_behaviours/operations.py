@@ -136,7 +136,8 @@ class ClientCall(Generic[S, P, R]):
 
         Raises `NoProcess` if nobody is there, `CallExited` if the server ends before it replies, `CallTimeout` past
         the limit (which does not harm the server), `Deadlock` if the server waits for the caller, and whatever the
-        handler refuses with. OTP: `gen_server:call/2,3`.
+        handler refuses with. `UnknownOperation` if it is another kind of server, `MailboxFull` if there is no room for
+        the request, `TypeError` for wrong arguments, before anything is sent. OTP: `gen_server:call/2,3`.
         """
         call = self._call(address, args, kwargs)
         return call.perform(call.runtime.timeouts.default if self._limit is None else self._limit)
@@ -155,7 +156,7 @@ class ClientCall(Generic[S, P, R]):
         return ClientCall(self._label, self._handler, follow=self._follow, limit=limit, wait=self._wait)
 
     def while_restarting(self, choice: Literal["wait", "fail"]) -> ClientCall[S, P, R]:
-        """The same client, which waits for, or fails at once at, a name whose process is being restarted."""
+        """The same client, but a call by name to a child being restarted "wait"s for it or "fail"s with `NoProcess`."""
         checks.one_of("while_restarting", choice, WHILE_RESTARTING)
         wait = choice == "wait"
         return ClientCall(self._label, self._handler, follow=self._follow, limit=self._limit, wait=wait)
@@ -233,7 +234,18 @@ def call(function: Any = None, /, *, follow_caller: bool = False) -> Any:
     """Mark a method of a `GenServer` as a handler of calls; its return value is the reply.
 
     The handler may be `async def` or `def` (which is faster). With `follow_caller=True` it ends when its caller's
-    time is up or its caller has gone; without it runs to its end, as in OTP. OTP: a clause of `handle_call/3`.
+    time is up or its caller has gone; without it runs to its end, as in OTP.
+
+    Besides returning, a handler may `raise Refuse(error)` (the caller gets the error), `raise Stop(reason)` (the server
+    ends and the caller gets `CallExited`), return `answer(value, then=...)`, or answer later, see `Later`. Any other
+    exception ends the server. OTP: a clause of `handle_call/3`.
+
+    >>> class Doubler(GenServer):
+    ...     @call
+    ...     def double(self, number: int) -> int:
+    ...         return 2 * number
+    >>> Doubler().double(4)
+    8
     """
     if function is None:
         return lambda function: CallHandler(function, follow_caller=follow_caller)
@@ -244,5 +256,13 @@ def cast(function: Callable[Concatenate[Any, P], N], /) -> CastHandler[P, N]:
     """Mark a method of a `GenServer` as a handler of casts: requests without a reply.
 
     It returns None, or what to do next: `Continue`, `Idle`, `Stop`. OTP: a clause of `handle_cast/2`.
+
+    >>> class Log(GenServer):
+    ...     def __init__(self) -> None:
+    ...         self.lines: list[str] = []
+    ...
+    ...     @cast
+    ...     def write(self, line: str) -> None:
+    ...         self.lines.append(line)
     """
     return CastHandler(function)

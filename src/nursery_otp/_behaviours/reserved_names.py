@@ -25,7 +25,7 @@ class ReservedNames:
         holder = registry.find(name.text)
         if holder is not None:
             raise AlreadyStarted(name, holder.ref)
-        registry.reserve(name, self._supervisor)
+        registry.reserve(name, self._supervisor, key)
         self._names[key] = name
 
     def release_lost(self, state: s.State) -> None:

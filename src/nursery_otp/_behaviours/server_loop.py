@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import attrs
 import trio
 
-from nursery_otp._behaviours.instructions import Answer, Continue, Idle, IdleTimeout, Next, Pending, Refuse
+from nursery_otp._behaviours.instructions import Answer, Continue, Idle, IdleTimeout, Later, Next, Pending, Refuse
 from nursery_otp._policy.exits import Crashed, ExitReason, Stop
 from nursery_otp._runtime import log
 from nursery_otp._runtime.calls import Call
@@ -31,11 +31,13 @@ if TYPE_CHECKING:
 
 BUDGET = 64
 _NEXT = "None, Continue, Idle or Stop"
+_NO_REPLIES = (Stop, Continue, Idle, Refuse, Later)
+_REPLIES = "a reply; to stop: raise Stop, or answer(value, then=Stop()); to answer later: return later.pending()"
 
 
 @attrs.frozen
 class TraceEvent:
-    """What `trace` shows: a message that came in, or a reply that went out."""
+    """What `trace` shows; `kind` is "received", "replied" or "refused"."""
 
     ref: Any
     kind: str
@@ -142,7 +144,7 @@ class ServerLoop:
     def on_stop(self, reason: ExitReason, drain: bool) -> None:
         """Somebody asked the server to stop."""
         if drain:
-            self.mailbox.put(StopAsked(reason))
+            self.process.deliver(StopAsked(reason))
         else:
             self._stop = self._stop or reason
             self.mailbox.wake()
@@ -269,7 +271,8 @@ class ServerLoop:
             result = handler.function(self.server, *call.args, **call.kwargs)
             if type(result) is CoroutineType:
                 result = await self._limited(result, call.label)
-        gone = call.scope.cancelled_caught
+        # At the deadline itself it must not be a matter of luck whether the answer or the limit comes first.
+        gone = call.scope.cancelled_caught or call.deadline <= call.runtime.now()
         call.scope = None
         if gone:
             self.process.current_call = None
@@ -288,6 +291,8 @@ class ServerLoop:
 
     def _refuse(self, call: Call, refusal: Refuse) -> None:
         self.process.current_call = None
+        if self.sink is not None:
+            self._trace("refused", refusal.error)
         call.fail(refusal.error)
 
     async def _answer(self, call: Call, result: object) -> None:
@@ -301,6 +306,8 @@ class ServerLoop:
             call.owe()
             self.process.current_call = None
             await self._do(result.then, call.label)
+        elif isinstance(result, _NO_REPLIES):
+            raise BadReturn(call.label, result, _REPLIES)
         else:
             self._reply(call, result)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Awaitable, Callable, Hashable, Iterable
-from typing import Any, ClassVar, Literal, TypeVar, TypeVarTuple, cast, overload
+from typing import Any, ClassVar, Literal, TypedDict, TypeVar, TypeVarTuple, Unpack, cast, overload
 
 from nursery_otp._behaviours.children import ChildCount, ChildInfo
 from nursery_otp._behaviours.supervisor_loop import SupervisorLoop
@@ -44,20 +44,27 @@ class Supervisor:
     ...     def children(self) -> list[ChildSpec]:
     ...         return [child(Counter, 100, id="counter")]
 
-    `strategy` says who is restarted together with a child that ended; more than `max_restarts` restarts within
-    `period` seconds end the supervisor; `auto_shutdown` says whether the end of significant children does;
-    `max_children` limits a simple_one_for_one supervisor. `follow_caller` makes all servers below it end their work on
-    a call when its caller's time is up or it has gone.
+    They are validated when the supervisor starts; a wrong one is a failed start with `InvalidSpec`. OTP: a callback
+    module of `supervisor`.
     """
 
     process_kind: ClassVar[Kind] = "supervisor"
 
     strategy: Strategy = "one_for_one"
+    """Who is restarted with a child: "one_for_one" nobody, "rest_for_one" those started after it, "one_for_all" all.
+
+    "simple_one_for_one": nobody; the children come and go and have no ids.
+    """
     max_restarts: float = 1
+    """How many restarts within `period` are allowed; one more ends the supervisor. `math.inf`: any number."""
     period: float = 5.0
+    """The length of the window for `max_restarts`, in seconds. It slides on exact time."""
     auto_shutdown: AutoShutdown = "never"
+    """Whether the end of a significant child ends the supervisor: "never", "any_significant", "all_significant"."""
     max_children: float = math.inf
+    """How many children a simple_one_for_one supervisor may have at a time."""
     follow_caller: bool = False
+    """Whether all servers below end their work on a call when its caller's time is up or it has gone."""
 
     @classmethod
     def process_body(cls, args: tuple[Any, ...]) -> Body:
@@ -117,7 +124,10 @@ def child(
     the factory, unless given. A "permanent" child is always restarted, a "transient" one unless it ends normally, a
     "temporary" one never. `shutdown` is how many seconds it has to stop (default 5; supervisors: no limit) before it
     is killed, or "kill". A `significant` child may end its supervisor, see `auto_shutdown`. A `service` does not keep
-    the block of `open_supervisor` waiting. `backoff` puts waits before restarts. OTP: `child_spec()`.
+    the block of `open_supervisor` waiting. `backoff` puts waits before restarts. `name` is registered for every
+    incarnation and kept in between. `trap_exits` and `mailbox` are those of the process. `kind` is "supervisor" for
+    Supervisor classes and else "worker"; it only matters for `count_children` and the default of `shutdown`. Raises
+    `InvalidSpec`. OTP: `child_spec()`.
 
     >>> child(Counter, 100, restart="transient").restart
     'transient'
@@ -139,8 +149,36 @@ def child(
     )
 
 
+class StartOptions(TypedDict, total=False):
+    """The options of `SupervisorHandle.start`: those of `child`, and `when_full`."""
+
+    id: Hashable
+    restart: Restart
+    shutdown: ShutdownLimit | None
+    significant: bool
+    service: bool
+    kind: Kind | None
+    trap_exits: bool
+    mailbox: MailboxOptions
+    backoff: Backoff | None
+    when_full: Literal["fail", "wait"]
+
+
 class SupervisorHandle:
-    """The means to talk to a running supervisor, made from its address. All waits have no limit, as in OTP."""
+    """The means to talk to a running supervisor, made from its address.
+
+    Requests wait their turn in the supervisor, which serves none while it starts or stops a child; the waits have no
+    limit, as in OTP. `NoProcess` is raised if there is no supervisor, `CallExited` if it ends before it answers,
+    `Deadlock` if a child asks its supervisor while that is starting or stopping it.
+
+    >>> async def main() -> None:
+    ...     async with open_supervisor([child(Counter, 1, id="one")]) as supervisor:
+    ...         await supervisor.terminate_child("one")
+    ...         print([(info.id, info.status) for info in await supervisor.which_children()])
+    ...         supervisor.shutdown()
+    >>> trio.run(main)
+    [('one', 'stopped')]
+    """
 
     __slots__ = ("address",)
 
@@ -169,11 +207,16 @@ class SupervisorHandle:
 
     @overload
     async def start(
-        self, factory: Callable[[*Ts], Awaitable[object]], /, *args: *Ts, name: Name[Any] | None = None, **options: Any
+        self,
+        factory: Callable[[*Ts], Awaitable[object]],
+        /,
+        *args: *Ts,
+        name: Name[Any] | None = None,
+        **options: Unpack[StartOptions],
     ) -> Ref[Any]: ...
     @overload
     async def start(
-        self, factory: Callable[[*Ts], S], /, *args: *Ts, name: Name[S] | None = None, **options: Any
+        self, factory: Callable[[*Ts], S], /, *args: *Ts, name: Name[S] | None = None, **options: Unpack[StartOptions]
     ) -> Ref[S]: ...
     async def start(  # type: ignore[misc] # mypy does not compare TypeVarTuple with *args: Any
         self,
@@ -184,11 +227,12 @@ class SupervisorHandle:
         when_full: Literal["fail", "wait"] = "fail",
         **options: Any,
     ) -> Ref[Any]:
-        """Start a child and wait until its init is over; what `child(factory, *args, **options)` says.
+        """Start a child and wait until its init is over; its `Ref`.
 
-        With `when_full="wait"` wait for a place if a dynamic supervisor has `max_children` of them. Raises
-        `StartFailed` if the init fails, `StartIgnored` if it raises `Ignore`, and what `start_child` raises. If this
-        wait is cancelled, the supervisor may still start the child. OTP: `supervisor:start_child/2`.
+        The options are those of `child`. With `when_full="wait"` wait for a place if a dynamic supervisor has
+        `max_children` of them. Raises `StartFailed` if the init fails, `StartIgnored` if it raises `Ignore`, and what
+        `start_child` raises. If this wait is cancelled, the supervisor may still start the child. OTP:
+        `supervisor:start_child/2`.
         """
         checks.one_of("when_full", when_full, ("fail", "wait"))
         spec = child(factory, *args, name=name, **options)
@@ -200,8 +244,9 @@ class SupervisorHandle:
     async def start_child(self, *spec: Any, when_full: Literal["fail", "wait"] = "fail") -> Ref[Any] | None:
         """Start a child from a `ChildSpec`; for a simple_one_for_one supervisor with a template, from its arguments.
 
-        None if the child declined. Raises `AlreadyStarted` or `AlreadyPresent` if the id is in use, `StartFailed`,
-        `MaxChildrenReached`, `InvalidSpec`. OTP: `supervisor:start_child/2`.
+        None if the child declined. With `when_full="wait"` wait for a place if there are `max_children`. Raises
+        `AlreadyStarted` or `AlreadyPresent` if the id is in use, `StartFailed`, `MaxChildrenReached`, `InvalidSpec`.
+        OTP: `supervisor:start_child/2`.
         """
         checks.one_of("when_full", when_full, ("fail", "wait"))
         what: Any = spec[0] if len(spec) == 1 and isinstance(spec[0], ChildSpec) else spec

@@ -44,8 +44,9 @@ _LOSSES = (s.Exited, s.Retry, s.TerminateChild, s.Failed, s.Ignored, s.Stopped)
 """The events after which a child may be down for good."""
 
 
-def _is_ending(state: s.State) -> bool:
-    return state.plan is not None and isinstance(state.plan.purpose, s.End)
+def _is_ending(state: s.State, actions: tuple[s.Action, ...]) -> bool:
+    ending = state.plan is not None and isinstance(state.plan.purpose, s.End)
+    return ending or any(isinstance(action, s.Finish) for action in actions)
 
 
 class SupervisorLoop:
@@ -192,7 +193,11 @@ class SupervisorLoop:
             current, pending = pending, None
             self._withdraw_gone()
             self._state, actions = decide(self._current, current)
-            if self.on_giving_up is not None and not isinstance(event, s.StopRequest) and _is_ending(self._current):
+            if (
+                self.on_giving_up is not None
+                and not isinstance(event, s.StopRequest)
+                and _is_ending(self._current, actions)
+            ):
                 self.on_giving_up()
             for action in actions:
                 pending = await self._act(action) or pending
@@ -259,10 +264,22 @@ class SupervisorLoop:
     def _waiting_for(self, child: Process) -> Iterator[None]:
         """While the supervisor waits for this child, a call of the child to it would wait for ever: `Deadlock`."""
         self._busy_with, self._process.waits_for = child, self
+        self._break_cycle(child)
         try:
             yield
         finally:
             self._busy_with = self._process.waits_for = None
+
+    def _break_cycle(self, child: Process) -> None:
+        """Whoever the child waits for may itself wait for a name that only this supervisor can bring back."""
+        link: Process | None = child
+        seen: set[Process] = set()
+        while link is not None and link not in seen:
+            seen.add(link)
+            wait = link.waits_for
+            if isinstance(wait, Call):
+                wait.fail_if_kept_by(self._process, link)
+            link = None if wait is None else wait.process
 
     def _create(self, key: s.Key, spec: ChildSpec) -> Process:
         if spec.name is not None:
@@ -275,8 +292,8 @@ class SupervisorLoop:
             mailbox=spec.mailbox,
             trap_exits=spec.trap_exits,
             supervisor=self._process,
+            child_key=key,
         )
-        child.child_key = key
         child.parent = self._process
         child.on_end = self._child_ended
         child.follow_caller = self._process.follow_caller
@@ -301,7 +318,7 @@ class SupervisorLoop:
         if action.answer in {"ok", "ignored"}:
             call.reply(ref)
         else:
-            call.fail(failure_of(action, call, ref, self._current.flags))
+            call.fail(failure_of(action, call, ref, self._current.flags, self._requests.template))
         if self._process.current_call is call:
             self._process.current_call = None
 

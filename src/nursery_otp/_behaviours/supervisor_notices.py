@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from nursery_otp._policy import supervision as s
-from nursery_otp._policy.exits import KILLED, ExitReason
-from nursery_otp._policy.specs import DEFAULT_SHUTDOWN, ChildSpec
+from nursery_otp._policy.exits import KILLED, SHUTDOWN, ExitReason
+from nursery_otp._policy.specs import ChildSpec
 from nursery_otp._runtime.messages import Notice
 from nursery_otp._runtime.process import Process
+
+START_GRACE = 1.0
+"""How many seconds a start that is under way goes on at least when its supervisor is asked to stop."""
 
 
 class ChildEnded(Notice):
@@ -44,20 +47,24 @@ class StartLimit:
     """Ends a start that is still under way when its time is over.
 
     A supervisor that is asked to stop finishes what it is doing first. But a start that never ends must not keep a
-    whole tree from stopping, so from then on it has the time that the child would have to stop.
+    whole tree from stopping, so from then on it has the time that the child would have to stop, and at least
+    `START_GRACE`. A supervisor has no such time: it is asked to stop, and sets a limit to the start it waits for.
     """
 
-    __slots__ = ("_child", "alarm", "seconds")
+    __slots__ = ("_child", "_polite", "alarm", "seconds")
 
     def __init__(self, child: Process, spec: ChildSpec) -> None:
         self._child = child
+        self._polite = spec.kind == "supervisor"
         self.alarm = 0
-        if spec.shutdown == "kill":
-            self.seconds = 0.0
-        else:
-            self.seconds = DEFAULT_SHUTDOWN if spec.kind == "supervisor" else float(spec.shutdown)
+        own = 0.0 if spec.shutdown == "kill" or self._polite else float(spec.shutdown)
+        self.seconds = max(START_GRACE, own)
 
     def on_alarm(self) -> None:
         """Time is up."""
-        if self._child.status == "starting":
+        if self._child.status != "starting":
+            return
+        if self._polite:
+            self._child.request_stop(SHUTDOWN)
+        else:
             self._child.interrupt(KILLED)

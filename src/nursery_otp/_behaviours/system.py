@@ -90,7 +90,9 @@ async def get_status(target: Address[Any], *, within: float = DEFAULT_LIMIT) -> 
 async def trace(
     target: Address[Any], sink: Callable[[TraceEvent], None] | None, *, within: float = DEFAULT_LIMIT
 ) -> None:
-    """Call `sink(TraceEvent)` for each message the server reads and each reply it gives; None ends it.
+    """Call `sink(TraceEvent)` for each message the server reads and each reply or refusal; None ends it.
+
+    A reply that was put off with `Later` is not shown.
 
     A sink that raises is detached and the error logged. OTP: `sys:trace/2`, `sys:install/2`.
     """

@@ -59,7 +59,7 @@ class SupervisionTree:
             raise RuntimeError("a supervision tree is opened once; call open_supervisor again")
         self._entered = True
         self._runtime = Runtime(self._timeouts, seed=self._seed)
-        self._runtime.on_fatal = self._stop_root
+        self._runtime.on_fatal = self._on_fatal
         self._closed = trio.Event()
         self._leaving = False
         self._body_scope = trio.CancelScope()
@@ -123,7 +123,9 @@ class SupervisionTree:
         if not self._leaving:
             self._body_scope.cancel(reason="the root supervisor has ended")
 
-    def _stop_root(self) -> None:
+    def _on_fatal(self) -> None:
+        """A KeyboardInterrupt or the like in a process: what the body waits for will not come."""
+        self._cancel_body()
         self._root.request_stop(SHUTDOWN)
 
     # -------------------------------------------------------------------------------------- leaving
@@ -133,7 +135,7 @@ class SupervisionTree:
     ) -> bool:
         body_error = self._close_body(kind, error, traceback)
         self._leaving = True
-        if body_error is None and self._root.reason is None:
+        if body_error is None and self._root.reason is None and not self._body_scope.cancel_called:
             body_error = await self._wait_for_children()  # noqa: ASYNC102 - the body is over; this may be cancelled
         interrupted = await self._take_down()  # noqa: ASYNC102 - shielded inside
         self._forget_context()
@@ -267,11 +269,13 @@ def open_supervisor(
     reverse order, each within its shutdown limit, and the error goes on. When the root supervisor ends first, what is
     left of the body is cancelled.
 
-    The flags are those of `Supervisor`; `timeouts` are the limits in this tree; `seed` fixes its randomness.
-    `follow_caller` applies to all servers of the tree, see `call`.
+    The flags are those of `Supervisor`. `name` is the name of the root supervisor, `timeouts` are the limits in this
+    tree, `seed` fixes its randomness (the jitter of `Backoff`). `follow_caller` applies to all servers of the tree, see
+    `call`.
 
-    Raises `StartFailed` if a child does not start, and from the block `RestartLimitReached` (with the last crash as
-    its cause). OTP: `supervisor:start_link/2`, with `application` around it.
+    Raises `InvalidSpec` at once, `StartFailed` on entering if a child does not start (those before it are stopped), and
+    on leaving `RestartLimitReached` (its cause is the last crash) or `SupervisorEnded` if the root was killed. OTP:
+    `supervisor:start_link/2`, with `application` around it.
 
     >>> async def main() -> None:
     ...     async with open_supervisor([child(Counter, 100, name=Name("counter"))]) as supervisor:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 
 class OTPError(Exception):
     """The base of every exception that nursery_otp raises on its own account."""
@@ -37,9 +39,10 @@ class RestartLimitReached(OTPError):
         self.period = period
 
     def __str__(self) -> str:
+        window = "in all" if self.period == math.inf else f"within {self.period:g} s"
         return (
-            f"child {self.child_id!r} ended once too often: more than {self.max_restarts:g} restarts "
-            f"within {self.period:g} s (raise max_restarts or period, or give the child a backoff)"
+            f"child {self.child_id!r} ended once too often: more than {self.max_restarts:g} restarts {window} "
+            "(change max_restarts or period, or give the child a backoff)"
         )
 
 

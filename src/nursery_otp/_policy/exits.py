@@ -74,6 +74,7 @@ class NoProc:
 
 
 ExitReason: TypeAlias = Normal | Shutdown | Killed | Crashed | Failed | NoProc
+"""Why a process ended."""
 
 REASONS = (Normal, Shutdown, Killed, Crashed, Failed, NoProc)
 NORMAL = Normal()
@@ -116,9 +117,10 @@ def error_of(reason: ExitReason) -> BaseException | None:
 
 
 class Stop(Exception):
-    """End the current process with `reason`: raised anywhere in it, or returned by a callback.
+    """End the current process with `reason`: raised anywhere in it, or returned by a callback that owes no reply.
 
-    `reason` is an exit reason; any other object is wrapped in `Failed`. OTP: `exit(Reason)`, `{stop, Reason, State}`.
+    A call handler raises it (the caller then gets `CallExited`) or returns `answer(value, then=Stop(reason))`. `reason`
+    is an exit reason; any other object is wrapped in `Failed`. OTP: `exit(Reason)`, `{stop, Reason, State}`.
 
     >>> Stop("boom").reason
     Failed(detail='boom')

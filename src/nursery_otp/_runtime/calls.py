@@ -18,7 +18,7 @@ from nursery_otp._policy import checks
 from nursery_otp._runtime.context import process_of_task, process_var, runtime_for
 from nursery_otp._runtime.messages import Message
 from nursery_otp._runtime.refs import Name, find
-from nursery_otp.errors import CallTimeout, Deadlock, MailboxFull, NoProcess
+from nursery_otp.errors import CallTimeout, Deadlock, MailboxFull, NoProcess, OTPError
 
 if TYPE_CHECKING:
     from nursery_otp._runtime.process import Process
@@ -110,7 +110,7 @@ class Call:
             self._result = result
         if task is not None:
             trio.lowlevel.reschedule(task, result)
-        elif self.listener is not None:
+        if self.listener is not None:
             self.listener(self)
 
     def close(self) -> None:
@@ -139,7 +139,8 @@ class Call:
     def dispatch(self, limit: float) -> None:
         """Send the request; raises at once what is known at once. A limit of 0 sends but does not wait."""
         process = find(self.address)
-        if process is not None and (deadlock := self._cycle(process)) is not None:
+        keeper = self._keeper_of(self.address) if process is None and self.wait_for_restart else None
+        if (deadlock := self._cycle(process or keeper)) is not None:
             raise deadlock
         now = self.runtime.alarms.now()
         self.limit = limit
@@ -151,7 +152,7 @@ class Call:
         if by_name and self.runtime.registry.wait_for(self.address.text, self):
             self.runtime.alarms.arm(self.deadline, self)
             return
-        if process is None or process.reason is not None or process.mailbox.closed:
+        if process is None or process.doomed or process.mailbox.closed:
             raise NoProcess(self.address, self.label)
         self.bind(process)
         if not self.done and limit > 0:
@@ -167,21 +168,24 @@ class Call:
             self.fail(deadlock)
         elif process.reason is not None or process.mailbox.closed:
             self.fail(NoProcess(self.address, self.label))
-        elif not process.mailbox.offer(self):
+        elif not process.deliver(self, signal=False):
             if process.mailbox.overflow == "block":
                 process.mailbox.queue_up(self)
             else:
                 self.fail(MailboxFull(process.ref, process.mailbox.capacity))
 
-    def _cycle(self, process: Process) -> Deadlock | None:
-        """The error of a call that would wait for ever: to oneself, or to somebody who waits for the caller."""
+    def _cycle(self, link: Process | None) -> Deadlock | None:
+        """The error of a call that would wait for ever: to oneself, or to somebody who waits for the caller.
+
+        Who waits for a name waits for the incarnation that is starting, or for the supervisor that is to start one.
+        """
         caller = self.caller
         if caller is None:
             return None
-        link: Process | None = process
         chain = [caller.ref]
-        # Calls that would close a cycle are refused, so that this walk cannot run in circles.
-        while link is not None:
+        seen: set[Process] = set()  # others may wait in a circle through a name that a supervisor keeps
+        while link is not None and link not in seen:
+            seen.add(link)
             chain.append(link.ref)
             if link is caller:
                 return Deadlock(self.label, tuple(chain))
@@ -189,17 +193,25 @@ class Call:
         return None
 
     def _next_link(self, link: Process) -> Process | None:
-        """Whom a process waits for: an incarnation that is starting counts for a call that waits for its name."""
         waits = link.waits_for
-        if waits is None or waits.process is not None:
-            return None if waits is None else waits.process
-        name = getattr(waits, "address", None)
-        return self.runtime.registry.find(name.text) if isinstance(name, Name) else None
+        if waits is None:
+            return None
+        return waits.process or self._keeper_of(getattr(waits, "address", None))
+
+    def _keeper_of(self, address: Any) -> Process | None:
+        if not isinstance(address, Name):
+            return None
+        registry = self.runtime.registry
+        return registry.find(address.text) or registry.keeper(address.text)
 
     async def perform(self, limit: float) -> Any:
         """Send the request and wait for the answer."""
         caller = self.caller = process_of_task()
-        self.dispatch(limit)
+        try:
+            self.dispatch(limit)
+        except OTPError:
+            await trio.lowlevel.checkpoint()  # who tries again and again lets others run; being cancelled comes first
+            raise
         if limit <= 0:
             self.abandon()
             await trio.lowlevel.checkpoint()
@@ -256,11 +268,21 @@ class Call:
             error = CallTimeout(self.label, self.address, self.limit)
             trio.lowlevel.reschedule(task, outcome.Error(error))
 
+    def fail_if_kept_by(self, supervisor: Process, waiting: Process) -> None:
+        """This call of `waiting` waits for a name that `supervisor` keeps, which now waits for `waiting` itself."""
+        if self.process is None and isinstance(self.address, Name):
+            registry = self.runtime.registry
+            if registry.find(self.address.text) is None and registry.keeper(self.address.text) is supervisor:
+                registry.stop_waiting(self.address.text, self)
+                self.fail(Deadlock(self.label, (waiting.ref, supervisor.ref, waiting.ref)))
+
     def abandon(self) -> None:
         """The caller has gone: the answer, if there will be one, is for nobody."""
         if self.done:
             return
         self.close()
+        if self.listener is not None:
+            self.listener(self)
         process = self.process
         if process is None:
             if isinstance(self.address, Name):

@@ -12,7 +12,7 @@ from nursery_otp._runtime.context import process_for
 from nursery_otp._runtime.mailbox import Mailbox
 from nursery_otp._runtime.monitors import Monitor
 from nursery_otp._runtime.process import Process, ProcessStatus
-from nursery_otp._runtime.refs import Ref, find_alive
+from nursery_otp._runtime.refs import Address, Ref, find_alive
 
 
 @attrs.frozen
@@ -45,7 +45,7 @@ def mailbox() -> Mailbox:
     return process_for("mailbox").mailbox
 
 
-def process_info(ref: Any) -> ProcessInfo:
+def process_info(ref: Address[Any]) -> ProcessInfo:
     """What is known of a living process; `NoProcess` if it has ended."""
     process = find_alive(ref, "process_info")
     waits = process.waits_for

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from nursery_otp._policy import checks
 from nursery_otp._policy.exits import KILLED, NOPROC, ExitReason, Normal, as_reason
 from nursery_otp._runtime.context import process_for, process_var
 from nursery_otp._runtime.messages import Exit
-from nursery_otp._runtime.refs import find
+from nursery_otp._runtime.refs import Address, find
 from nursery_otp.errors import NoProcess
 
 if TYPE_CHECKING:
     from nursery_otp._runtime.process import Process
 
 
-def link(target: Any) -> None:
+def link(target: Address[Any]) -> None:
     """Link the current process with another: when one ends abnormally, so does the other.
 
     Linking twice is linking once, and linking oneself does nothing. If the target has ended, `NoProcess` is raised; a
@@ -40,7 +41,7 @@ def connect(one: Process, other: Process) -> None:
         process.links[peer] = None
 
 
-def unlink(target: Any, *, flush: bool = False) -> None:
+def unlink(target: Address[Any], *, flush: bool = False) -> None:
     """Undo a link; nothing happens if there is none.
 
     An `Exit` of the other that is queued already stays there, unless `flush` is given. OTP: `unlink/1`.
@@ -72,11 +73,12 @@ def trap_exits(enabled: bool = True) -> bool:
     OTP: `process_flag(trap_exit, Enabled)`.
     """
     process = process_for("trap_exits")
+    checks.flag("enabled", enabled)
     before, process.trap_exits = process.trap_exits, enabled
     return before
 
 
-def send_exit(target: Any, reason: object) -> None:
+def send_exit(target: Address[Any], reason: object) -> None:
     """Send an exit signal: the target ends with `reason` at its next checkpoint, or gets `Exit` if it traps exits.
 
     `NORMAL` only ends the process that sends it to itself. Nothing happens if there is no such process. A process
@@ -88,7 +90,7 @@ def send_exit(target: Any, reason: object) -> None:
         signal(other, source, as_reason(reason))
 
 
-def kill(target: Any) -> None:
+def kill(target: Address[Any]) -> None:
     """End a process without grace: trapping does not help, and its `terminate` is not run. It ends with `KILLED`.
 
     The process ends at its next checkpoint (code that shields itself from cancellation is not interrupted, as

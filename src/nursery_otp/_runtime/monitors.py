@@ -8,7 +8,7 @@ from nursery_otp._policy import checks
 from nursery_otp._policy.exits import NOPROC, ExitReason
 from nursery_otp._runtime.context import process_for
 from nursery_otp._runtime.messages import Down
-from nursery_otp._runtime.refs import Ref, find
+from nursery_otp._runtime.refs import Address, Ref, find
 
 if TYPE_CHECKING:
     from nursery_otp._runtime.process import Process
@@ -59,7 +59,7 @@ class Monitor:
         return f"<Monitor of {self.target} by {self._owner.ref}{'' if self.active else ', over'}>"
 
 
-def monitor(target: Any) -> Monitor:
+def monitor(target: Address[Any]) -> Monitor:
     """Watch a process: when it ends, `Down(monitor, target, reason)` arrives in the caller's mailbox, once.
 
     If there is no such process, the `Down` with reason `NOPROC` is there at once. Every call makes a monitor of its

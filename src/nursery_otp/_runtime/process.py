@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 import outcome
 import trio
 
-from nursery_otp._policy.exits import KILLED, NORMAL, Crashed, ExitReason, Killed, Stop
+from nursery_otp._policy.exits import KILLED, NORMAL, Crashed, ExitReason, Stop
 from nursery_otp._policy.mailboxes import DEFAULT_MAILBOX, MailboxOptions
 from nursery_otp._runtime import log
 from nursery_otp._runtime.calls import Call
@@ -96,6 +96,7 @@ class Process:
         mailbox: MailboxOptions = DEFAULT_MAILBOX,
         trap_exits: bool = False,
         supervisor: Process | None = None,
+        child_key: Any = None,
     ) -> None:
         self.runtime = runtime
         self.pid = runtime.next_pid()
@@ -115,7 +116,7 @@ class Process:
         self.ignored = False
         self.started = False
         self.start_value: Any = None
-        self.child_key: Any = None
+        self.child_key = child_key
         self.follow_caller = False
         self.links: dict[Process, None] | None = None
         self.watchers: dict[Monitor, None] | None = None
@@ -299,11 +300,16 @@ class Process:
         """With which reason the process has been told to end at its next checkpoint, if it has."""
         return self._interrupted
 
+    @property
+    def doomed(self) -> bool:
+        """Whether it has ended, or has a signal that will end it: as good as dead for whoever comes now."""
+        return self.reason is not None or (self._interrupted is not None and not self._polite)
+
     def interrupt(self, reason: ExitReason, *, polite: bool = False) -> None:
-        """End at the next checkpoint. The first reason stays, but a kill overrides a polite stop."""
+        """End at the next checkpoint. The first reason stays, but any signal overrides a polite stop."""
         if self.reason is not None:
             return
-        if self._interrupted is None or (self._polite and isinstance(reason, Killed)):
+        if self._interrupted is None or (self._polite and not polite):
             self._interrupted = reason
             self._polite = polite
         if self.scope is not None:
@@ -348,41 +354,41 @@ class Process:
 
     # ------------------------------------------------------------------------------------- messages
 
-    def deliver(self, signal: object) -> None:
-        """The way of every signal into the mailbox."""
-        if self.reason is None and not self.mailbox.closed:
-            self.mailbox.put(signal)
-        else:
-            self.runtime.count_sent_to_nobody()
-            self.discard(signal, "noproc")
+    def deliver(self, item: object, *, signal: bool = True) -> bool:
+        """The one way of everything that is sent to this process, and the seam for whoever wants to intercept it.
 
-    def accept(self, message: object) -> None:
-        """The way of every ordinary message: never blocks; `MailboxFull` when there is no room and nobody to drop."""
+        Never blocks and never raises. A signal is always taken; False means that an ordinary message was not, as there
+        is no room and nobody to drop. For a process that has ended it becomes a dead letter.
+        """
         if self.reason is not None or self.mailbox.closed:
             self.runtime.count_sent_to_nobody()
-            self.discard(message, "noproc")
-        elif not self.mailbox.offer(message):
+            self.discard(item, "noproc")
+            return True
+        if signal:
+            self.mailbox.put(item)
+            return True
+        return self.mailbox.offer(item)
+
+    def accept(self, message: object) -> None:
+        """Deliver an ordinary message; `MailboxFull` if it was not taken."""
+        if not self.deliver(message, signal=False):
             raise MailboxFull(self.ref, self.mailbox.capacity)
 
     def accept_or_drop(self, message: object) -> None:
-        """The way of a cast: as `accept`, but what finds no room becomes a dead letter."""
-        try:
-            self.accept(message)
-        except MailboxFull:
+        """Deliver a cast: what finds no room becomes a dead letter."""
+        if not self.deliver(message, signal=False):
             self.mailbox.sent += 1
             self.discard(message, "mailbox full")
 
     async def accept_blocking(self, message: object) -> None:
         """As `accept`, but under the policy "block" wait for room."""
         await trio.lowlevel.checkpoint_if_cancelled()
-        try:
-            self.accept(message)
-        except MailboxFull:
-            if self.mailbox.overflow != "block":
-                raise
+        if self.deliver(message, signal=False):
+            await trio.lowlevel.cancel_shielded_checkpoint()
+        elif self.mailbox.overflow == "block":
             await self.mailbox.wait_room(message)
         else:
-            await trio.lowlevel.cancel_shielded_checkpoint()
+            raise MailboxFull(self.ref, self.mailbox.capacity)
 
     def discard(self, item: object, reason: str) -> None:
         """Account for an item that will not be read; a letter becomes a dead letter."""

@@ -117,6 +117,7 @@ class Via(Protocol[S_co]):
 
 
 Address: TypeAlias = Ref[S] | Name[S] | Via[S]
+"""Where a process can be reached: this one process, whoever holds a name, or whoever an object finds."""
 
 
 def find(address: Any) -> Process | None:

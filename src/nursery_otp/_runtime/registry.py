@@ -17,13 +17,14 @@ if TYPE_CHECKING:
 
 
 class Entry:
-    """A name: its holder, the supervisor that reserves it, and the calls that wait for a holder."""
+    """A name: its holder, the supervisor that reserves it and for which child, and the calls that wait for a holder."""
 
-    __slots__ = ("process", "reserved_by", "waiting")
+    __slots__ = ("key", "process", "reserved_by", "waiting")
 
     def __init__(self) -> None:
         self.process: Process | None = None
         self.reserved_by: Process | None = None
+        self.key: object = None
         self.waiting: dict[Call, None] | None = None
 
 
@@ -40,25 +41,30 @@ class Registry:
         entry = self._entries.get(text)
         return None if entry is None else entry.process
 
+    def keeper(self, text: str) -> Process | None:
+        """The supervisor that keeps the name for one of its children."""
+        entry = self._entries.get(text)
+        return None if entry is None else entry.reserved_by
+
     def names(self) -> dict[str, Process | None]:
         """All names with their holders; None where a name is kept for a child that is being restarted."""
         return {text: entry.process for text, entry in self._entries.items()}
 
     # -------------------------------------------------------------------------------------- holding
 
-    def check_free(self, name: Name[Any], supervisor: Process | None) -> None:
-        """Raise `NameTaken` unless a process started by `supervisor` could take the name."""
+    def check_free(self, name: Name[Any], supervisor: Process | None, key: object) -> None:
+        """Raise `NameTaken` unless the child `key` of `supervisor` (None: any other process) could take the name."""
         entry = self._entries.get(name.text)
         if entry is None:
             return
         if entry.process is not None:
             raise NameTaken(name, entry.process.ref)
-        if entry.reserved_by is not None and entry.reserved_by is not supervisor:
+        if entry.reserved_by is not None and (entry.reserved_by is not supervisor or entry.key != key):
             raise NameTaken(name, f"a child that {entry.reserved_by.ref} is restarting")
 
     def register(self, name: Name[Any], process: Process) -> None:
         """Let the process hold the name."""
-        self.check_free(name, process.supervisor)
+        self.check_free(name, process.supervisor, process.child_key)
         if process.name is not None:
             raise AlreadyNamed(process.ref, process.name)
         entry = self._entries.get(name.text)
@@ -89,13 +95,13 @@ class Registry:
 
     # ------------------------------------------------------------------------------------ reserving
 
-    def reserve(self, name: Name[Any], supervisor: Process) -> None:
-        """Keep the name for a child of this supervisor."""
-        self.check_free(name, supervisor)
+    def reserve(self, name: Name[Any], supervisor: Process, key: object) -> None:
+        """Keep the name for this child of this supervisor."""
+        self.check_free(name, supervisor, key)
         entry = self._entries.get(name.text)
         if entry is None:
             entry = self._entries[name.text] = Entry()
-        entry.reserved_by = supervisor
+        entry.reserved_by, entry.key = supervisor, key
 
     def cancel_reservation(self, name: Name[Any], supervisor: Process) -> None:
         """The child will not come back: who waits for it fails."""
@@ -128,7 +134,7 @@ class Registry:
         entry = self._entries.get(text)
         if entry is None or entry.reserved_by is None:
             return False
-        if entry.process is not None and entry.process.status != "starting":
+        if entry.process is not None and entry.process.status != "starting" and not entry.process.doomed:
             return False
         if entry.waiting is None:
             entry.waiting = {}

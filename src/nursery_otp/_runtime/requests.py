@@ -101,30 +101,40 @@ class RequestCollection(Generic[R, L]):
         """
         if not self._labels:
             raise LookupError("no request is left in the collection")
-        call: Call | None = None
-        with trio.CancelScope(deadline=trio.current_time() + checked_limit(within)):
-            call = await self._first()
+        limit = checked_limit(within)
+        await trio.lowlevel.checkpoint_if_cancelled()
+        call = self._next()
+        if call is None:
+            with trio.CancelScope(deadline=trio.current_time() + limit):
+                while (call := self._next()) is None:
+                    await self._sleep()
+        else:
+            await trio.lowlevel.cancel_shielded_checkpoint()
         if call is None:
             raise CallTimeout("receive", self, within)
-        return await self._take(call)
+        return self._answer_of(call)
 
-    async def _first(self) -> Call:
-        await trio.lowlevel.checkpoint_if_cancelled()
+    def _next(self) -> Call | None:
+        """The request that was done first of those that are here still."""
+        while self._finished:
+            call = self._finished.popleft()
+            if call in self._labels:
+                return call
+        return None
+
+    async def _sleep(self) -> None:
         if self._task is not None:
             raise trio.BusyResourceError("another task waits for this collection")
-        if not self._finished:
-            self._task = trio.lowlevel.current_task()
-            await trio.lowlevel.wait_task_rescheduled(self._abort)
-        return self._finished.popleft()
+        self._task = trio.lowlevel.current_task()
+        await trio.lowlevel.wait_task_rescheduled(self._abort)
 
     def _abort(self, _raise_cancel: object) -> trio.lowlevel.Abort:
         self._task = None
         return trio.lowlevel.Abort.SUCCEEDED
 
-    async def _take(self, call: Call) -> tuple[R, L]:
+    def _answer_of(self, call: Call) -> tuple[R, L]:
         label = self._labels.pop(call)
         call.listener = None
-        await trio.lowlevel.cancel_shielded_checkpoint()  # the answer has left the collection: it must not get lost
         try:
             return cast("R", call.result()), label
         except Exception as error:

@@ -106,7 +106,8 @@ class Runtime:
             try:
                 hook(process.ref, reason)
             except Exception as error:
-                self._hooks.remove(hook)
+                if hook in self._hooks:
+                    self._hooks.remove(hook)
                 log.write("error", "exit_hook_detached", hook=repr(hook), exc_info=error)
 
     def forget(self, process: Process) -> None:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+import trio
+
 from nursery_otp._runtime.context import process_var, runtime_for
 from nursery_otp._runtime.process import Process
-from nursery_otp._runtime.refs import Name, find
+from nursery_otp._runtime.refs import Address, Name, find
 from nursery_otp._runtime.runtime import Runtime
 from nursery_otp.errors import NoProcess
 
 
-def send_nowait(target: Any, message: object) -> None:
+def send_nowait(target: Address[Any], message: object) -> None:
     """Put a message into the mailbox of a process, without waiting.
 
     A process that has ended makes it a dead letter, which is no error; a name or a `Via` that leads nowhere is one:
@@ -23,10 +25,11 @@ def send_nowait(target: Any, message: object) -> None:
     process.accept(message)
 
 
-async def send(target: Any, message: object) -> None:
+async def send(target: Address[Any], message: object) -> None:
     """As `send_nowait`, but where the mailbox's policy is "block", wait for room. Cancelled: nothing was sent."""
     process = find(target)
     if process is None:
+        await trio.lowlevel.checkpoint()
         raise NoProcess(target, "send")
     await process.accept_blocking(message)
 

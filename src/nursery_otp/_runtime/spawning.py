@@ -17,7 +17,7 @@ import trio
 from nursery_otp._policy import checks
 from nursery_otp._policy.exits import KILLED, NORMAL
 from nursery_otp._policy.mailboxes import DEFAULT_MAILBOX, MailboxOptions
-from nursery_otp._runtime.context import process_for, process_var, runtime_for
+from nursery_otp._runtime.context import process_for, process_of_task, process_var, runtime_for
 from nursery_otp._runtime.links import connect, disconnect, flush_exits
 from nursery_otp._runtime.monitors import Monitor, attach, demonitor
 from nursery_otp._runtime.process import Body, Process
@@ -104,12 +104,13 @@ def create(
     mailbox: MailboxOptions = DEFAULT_MAILBOX,
     trap_exits: bool = False,
     supervisor: Process | None = None,
+    child_key: object = None,
 ) -> Process:
     """A process that is registered but does not run yet; `NameTaken` before anything is made."""
     if runtime.closed:
         raise NoRuntime(f"starting {label_of(factory)}")
     if name is not None:
-        runtime.registry.check_free(name, supervisor)
+        runtime.registry.check_free(name, supervisor, child_key)
     process = Process(
         runtime,
         label_of(factory),
@@ -117,6 +118,7 @@ def create(
         mailbox=mailbox,
         trap_exits=trap_exits or bool(getattr(factory, "trap_exits", False)),
         supervisor=supervisor,
+        child_key=child_key,
     )
     bind = getattr(process.behaviour, "bind", None)
     if bind is not None:
@@ -215,6 +217,9 @@ class _Start:
 
     async def run(self) -> Process:
         process = self.process
+        starter = process_of_task()
+        if starter is not None:
+            starter.waits_for = self
         _launch(self.runtime, process)
         try:
             with trio.CancelScope(deadline=self.runtime.now() + self.limit) as scope:
@@ -223,6 +228,9 @@ class _Start:
             if not self._starter_dies():
                 await self._undo()  # noqa: ASYNC102 - shielded inside
             raise
+        finally:
+            if starter is not None:
+                starter.waits_for = None
         if scope.cancelled_caught:
             await self._undo()
             raise StartTimeout(process.label, self.limit)

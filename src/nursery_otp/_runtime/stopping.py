@@ -11,11 +11,11 @@ from nursery_otp._policy import checks
 from nursery_otp._policy.exits import NORMAL, ExitReason, as_reason
 from nursery_otp._runtime.context import process_of_task
 from nursery_otp._runtime.process import Process
-from nursery_otp._runtime.refs import find_alive
-from nursery_otp.errors import CallExited, Deadlock, StopTimeout
+from nursery_otp._runtime.refs import Address, find, find_alive
+from nursery_otp.errors import CallExited, Deadlock, NoProcess, StopTimeout
 
 
-def stop_nowait(target: Any, reason: object = NORMAL, *, drain: bool = False) -> None:
+def stop_nowait(target: Address[Any], reason: object = NORMAL, *, drain: bool = False) -> None:
     """Ask a process to end with `reason`, and go on. `NoProcess` if there is none.
 
     A server runs its `terminate`: before it reads another message, or, with `drain`, after what is in its mailbox
@@ -25,20 +25,39 @@ def stop_nowait(target: Any, reason: object = NORMAL, *, drain: bool = False) ->
     find_alive(target, "stop").request_stop(as_reason(reason), drain=drain)
 
 
-async def stop(target: Any, reason: object = NORMAL, *, drain: bool = False, within: float = math.inf) -> None:
+async def stop(target: Address[Any], reason: object = NORMAL, *, drain: bool = False, within: float = math.inf) -> None:
     """Ask a process to end with `reason`, as `stop_nowait`, and wait until it has.
 
     Raises `NoProcess` if there is none, `CallExited` if it ended with another reason than asked for (its `terminate`
     crashed, say), `StopTimeout` if it has not ended `within` seconds. OTP: `gen_server:stop/1,3` (with `drain`).
     """
     checks.seconds("within", within)
-    process = find_alive(target, "stop")
+    process = find(target)
+    if process is None or process.reason is not None:
+        await trio.lowlevel.checkpoint()
+        raise NoProcess(target, "stop")
     caller = process_of_task()
     if process is caller:
         raise Deadlock("stop", (process.ref, process.ref))
     asked = as_reason(reason)
     process.request_stop(asked, drain=drain)
-    await _wait(process, asked, within)
+    if caller is None:
+        await _wait(process, asked, within)
+        return
+    caller.waits_for = _Ending(process)  # a terminate that calls the one who waits for it gets a Deadlock
+    try:
+        await _wait(process, asked, within)
+    finally:
+        caller.waits_for = None
+
+
+class _Ending:
+    """The wait for the end of a process."""
+
+    __slots__ = ("process",)
+
+    def __init__(self, process: Process) -> None:
+        self.process = process
 
 
 async def _wait(process: Process, asked: ExitReason, within: float) -> None:

@@ -10,14 +10,14 @@ from nursery_otp._runtime import log
 from nursery_otp._runtime.context import runtime_for
 from nursery_otp._runtime.messages import Tick
 from nursery_otp._runtime.process import Process
-from nursery_otp._runtime.refs import find
+from nursery_otp._runtime.refs import Address, find
 from nursery_otp._runtime.runtime import Runtime
 
 
 class Timer:
     """A message that is due; made by `send_after` and `send_interval`."""
 
-    __slots__ = ("_due", "_last", "_message", "_period", "_runtime", "_target", "alarm")
+    __slots__ = ("_carriers", "_due", "_message", "_period", "_runtime", "_target", "alarm")
 
     def __init__(self, runtime: Runtime, target: Any, message: object, delay: float, period: float) -> None:
         self._runtime = runtime
@@ -25,7 +25,7 @@ class Timer:
         self._message = message
         self._period = period
         self._due = runtime.alarms.now() + delay
-        self._last: Any = None
+        self._carriers: dict[Process, None] = {}
         self.alarm = 0
         runtime.alarms.arm(self._due, self)
 
@@ -41,9 +41,13 @@ class Timer:
 
     def on_alarm(self) -> None:
         """Send, and for an interval aim at the next multiple of the period, so that it does not drift."""
-        process = self._last = self._receiver()
+        process = self._receiver()
         if process is not None:
+            self._carriers = {carrier: None for carrier in (*self._carriers, process) if carrier.reason is None}
             process.deliver(Tick(self, self._message))
+        else:
+            self._runtime.count_sent_to_nobody()
+            self._runtime.bury(self._target, self._message, "noproc")
         if self._period < math.inf and not self._is_over():
             late = max(0.0, self._runtime.alarms.now() - self._due)
             self._due += (math.floor(late / self._period) + 1) * self._period
@@ -70,10 +74,13 @@ class Timer:
         """
         was_active = self.active
         self._runtime.alarms.disarm(self)
-        process = self._last
-        if process is None or process.reason is not None:
-            return was_active
-        removed = process.mailbox.remove(lambda item: type(item) is Tick and item.timer is self, "timer cancelled")
+        # A name may have moved on, and left an unread tick with each of those who held it.
+        removed = sum(
+            carrier.mailbox.remove(lambda item: type(item) is Tick and item.timer is self, "timer cancelled")
+            for carrier in self._carriers
+            if carrier.reason is None
+        )
+        self._carriers = {}
         return was_active or removed > 0
 
     def __repr__(self) -> str:
@@ -81,7 +88,7 @@ class Timer:
         return f"<Timer to {self._target}, {state}>"
 
 
-def send_after(delay: float, target: Any, message: object) -> Timer:
+def send_after(delay: float, target: Address[Any], message: object) -> Timer:
     """Send `message` to `target` after `delay` seconds; the name of a target is looked up then.
 
     It is a signal: it never blocks, and the bound of the mailbox does not hold it back. OTP: `erlang:send_after/3`.
@@ -91,7 +98,7 @@ def send_after(delay: float, target: Any, message: object) -> Timer:
     return Timer(_runtime_of(target, "send_after"), target, message, delay, math.inf)
 
 
-def send_interval(period: float, target: Any, message: object) -> Timer:
+def send_interval(period: float, target: Address[Any], message: object) -> Timer:
     """Send `message` to `target` every `period` seconds until cancelled or until the target (a `Ref`) ends.
 
     It does not drift; ticks that were missed because the loop was blocked are left out. OTP: `timer:send_interval/3`.

@@ -1,0 +1,5 @@
+"""`python -m examples.survey`, see the package."""
+
+from examples.survey.cli import main
+
+raise SystemExit(main())

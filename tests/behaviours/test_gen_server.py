@@ -1,0 +1,426 @@
+"""The class: how handlers are collected, inherited and overridden, and what it does unless it is told otherwise."""
+
+import logging
+
+import pytest
+import trio
+
+from nursery_otp import (
+    CallExited,
+    Continue,
+    Crashed,
+    GenServer,
+    Ignore,
+    Later,
+    Refuse,
+    StartFailed,
+    StartIgnored,
+    Stop,
+    UnknownOperation,
+    answer,
+    call,
+    cast,
+    current_runtime,
+    get_status,
+    send_nowait,
+    start,
+)
+from tests.behaviours.stage import Stage, error_in
+
+
+class Counter(GenServer):
+    """A server that counts."""
+
+    def __init__(self, value=0):
+        self.value = value
+
+    @call
+    def add(self, amount):
+        """Add."""
+        self.value += amount
+        return self.value
+
+    @call
+    async def slowly(self, amount):
+        await trio.sleep(1)
+        return self.add(amount)
+
+    @cast
+    def reset(self):
+        self.value = 0
+
+    @call
+    def refuse(self):
+        raise Refuse(KeyError("no"))
+
+    @call
+    def finish(self):
+        return answer(self.value, then=Stop())
+
+    @call
+    def put_off(self):
+        self.later = Later()
+        return self.later.pending()
+
+
+class Doubler(Counter):
+    @call
+    def add(self, amount):
+        return super().add(2 * amount)
+
+    @call
+    def half(self):
+        return self.value // 2
+
+
+class Mixin:
+    @call
+    def hello(self):
+        return f"hello from {type(self).__name__}"
+
+
+class Mixed(Mixin, Counter):
+    pass
+
+
+class Muted(Counter):
+    def add(self, amount):
+        """A plain method takes the place of the handler."""
+        self.value += amount
+
+    slowly = None
+
+
+class Turned(Counter):
+    @cast
+    def add(self, amount):
+        self.value += amount
+
+    @call
+    def reset(self):
+        self.value = -1
+
+
+# --------------------------------------------------------------------------------- without a runtime
+
+
+async def test_handlers_are_methods(autojump_clock):
+    """A handler is unit-tested on an instance, without any runtime, whether it is async or not."""
+    counter = Counter(1)
+
+    assert 3 == counter.add(2)
+    assert 6 == await counter.slowly(3)
+    assert None is counter.reset()
+    assert 0 == counter.value
+
+
+def test_refusal_without_runtime():
+    """In a unit test a refusal is the exception that the handler raises."""
+    with pytest.raises(Refuse) as caught:
+        Counter().refuse()
+
+    assert "KeyError('no')" == repr(caught.value.error)
+
+
+def test_answer_without_runtime():
+    """In a unit test `answer` is a value that shows its reply and its instruction."""
+    answered = Counter(5).finish()
+
+    assert 5 == answered.value
+    assert isinstance(answered.then, Stop)
+
+
+def test_later_without_runtime():
+    """In a unit test a put-off reply keeps what it is given."""
+    counter = Counter()
+    pending = counter.put_off()
+
+    assert None is pending.then
+    assert counter.later.waiting
+    assert counter.later.reply(7)
+    assert 7 == counter.later.value
+    assert not counter.later.waiting
+    assert not counter.later.refuse(KeyError())
+    assert 7 == counter.later.value
+
+
+def test_docstring_stays():
+    """A handler keeps its name and its documentation."""
+    assert "Add." == Counter.__dict__["add"].__doc__
+    assert "<@call add>" == repr(Counter.__dict__["add"])
+    assert "<@cast reset>" == repr(Counter.__dict__["reset"])
+
+
+# ---------------------------------------------------------------------------- inheriting, overriding
+
+
+async def test_inherited_handler():
+    """A subclass answers the requests of its base, through either class."""
+    async with Stage() as supervisor:
+        ref = await supervisor.start(Doubler, 0)
+
+        assert None is Counter.reset(ref)
+        assert 0 == await Doubler.finish(ref)
+
+
+async def test_overridden_handler():
+    """The handler of the subclass serves the client of the base, too, and may call it with super()."""
+    async with Stage() as supervisor:
+        ref = await supervisor.start(Doubler, 0)
+
+        assert 4 == await Counter.add(ref, 2)
+        assert 10 == await Doubler.add(ref, 3)
+        assert 5 == await Doubler.half(ref)
+
+
+async def test_base_does_not_know_the_subclass():
+    """A request of the subclass is refused by a server of the base, which lives."""
+    async with Stage() as supervisor:
+        ref = await supervisor.start(Counter, 8)
+
+        with pytest.raises(UnknownOperation) as caught:
+            await Doubler.half(ref)
+
+        assert f"{ref} has no handler for Doubler.half" == str(caught.value)
+        assert 8 == await Counter.add(ref, 0)
+
+
+async def test_unknown_cast_is_a_message(caplog):
+    """A cast that the server has no handler for goes to `handle_info`, which logs it."""
+    async with Stage() as supervisor:
+        ref = await supervisor.start(Mixed)
+        with caplog.at_level(logging.WARNING):
+            Stranger.shout(ref, 1)
+
+            assert 0 == await Counter.add(ref, 0)
+
+    assert "Message(shout(1))" in caplog.text
+
+
+class Stranger(GenServer):
+    @cast
+    def shout(self, loud):
+        raise AssertionError("never called")
+
+
+async def test_mixin():
+    """Handlers may come from a class that is no server itself."""
+    async with Stage() as supervisor:
+        ref = await supervisor.start(Mixed)
+
+        assert "hello from Mixed" == await Mixed.hello(ref)
+
+
+def test_mixin_has_no_client():
+    """The class that is no server has no client functions, and says so."""
+    with pytest.raises(TypeError, match=r"Mixin\.hello: @call and @cast only work in the body of a GenServer class"):
+        _ = Mixin.hello
+
+
+async def test_handler_removed_by_plain_method():
+    """A plain method or attribute in a subclass ends the request of that name."""
+    async with Stage() as supervisor:
+        ref = await supervisor.start(Muted)
+
+        with pytest.raises(UnknownOperation):
+            await Counter.add(ref, 1)
+        with pytest.raises(UnknownOperation):
+            await Counter.slowly(ref, 1)
+        assert 0 == await Counter.finish(ref)
+
+
+async def test_call_overridden_by_cast():
+    """The client of the base makes a call that nobody answers: it is refused, the server lives."""
+    async with Stage() as supervisor:
+        ref = await supervisor.start(Turned, 1)
+
+        with pytest.raises(UnknownOperation):
+            await Counter.add(ref, 1)
+        Turned.add(ref, 5)
+        assert 6 == await Counter.finish(ref)
+
+
+async def test_cast_overridden_by_call():
+    """The client of the base sends a cast: the handler of the call runs, its reply is for nobody."""
+    async with Stage() as supervisor:
+        ref = await supervisor.start(Turned, 1)
+
+        Counter.reset(ref)
+        assert -1 == await Counter.finish(ref)
+
+
+# ------------------------------------------------------------------------------------- the callbacks
+
+
+async def test_default_handle_info(caplog):
+    """Unless `handle_info` is overridden, a message is logged and dropped."""
+    async with Stage() as supervisor:
+        ref = await supervisor.start(Counter)
+        with caplog.at_level(logging.WARNING):
+            send_nowait(ref, "hello")
+
+            assert 1 == await Counter.add(ref, 1)
+
+    assert "unexpected_message" in caplog.text
+    assert "hello" in caplog.text
+
+
+async def test_default_handle_continue():
+    """Continuing without a `handle_continue` is a crash that says so."""
+
+    class Careless(GenServer):
+        @call
+        def go(self):
+            return answer(1, then=Continue("x"))
+
+    async with Stage() as supervisor:
+        ref = await supervisor.start(Careless, restart="temporary")
+
+        assert 1 == await Careless.go(ref)
+        reason = await ref.wait()
+
+    assert "NotImplementedError: Careless returned Continue but has no handle_continue" == error_in(reason)
+
+
+async def test_default_format_status():
+    """Unless `format_status` is overridden, the attributes are the status; without any it is the repr."""
+
+    class Empty(GenServer):
+        def __repr__(self):
+            return "<Empty>"
+
+    async with Stage() as supervisor:
+        counter = await supervisor.start(Counter, 3)
+        empty = await supervisor.start(Empty)
+
+        assert {"value": 3} == (await get_status(counter)).server
+        assert "<Empty>" == (await get_status(empty)).server
+
+
+async def test_init_sync_and_async():
+    """`init` may be a plain or an async function; the start waits for it."""
+
+    class Plain(GenServer):
+        def init(self):
+            self.word = "plain"
+
+        @call
+        def get(self):
+            return self.word
+
+    class Patient(Plain):
+        async def init(self):
+            await trio.lowlevel.checkpoint()
+            self.word = "patient"
+
+    async with Stage() as supervisor:
+        assert "plain" == await Plain.get(await supervisor.start(Plain))
+        assert "patient" == await Plain.get(await supervisor.start(Patient))
+
+
+@pytest.mark.parametrize("where", ["__init__", "init"])
+@pytest.mark.parametrize("asynchronous", [False, True])
+async def test_init_failure(where, asynchronous):
+    """An exception in `__init__` or `init` is a failed start, with the exception as its cause; nothing is left."""
+    error = ValueError("bad start")
+
+    class Failing(GenServer):
+        def __init__(self):
+            if where == "__init__":
+                raise error
+
+        if asynchronous:
+
+            async def init(self):
+                raise error
+        else:
+
+            def init(self):
+                raise error
+
+        def terminate(self, reason):
+            raise AssertionError("terminate runs after a successful start only")
+
+    async with Stage() as supervisor:
+        with pytest.raises(StartFailed) as caught:
+            await supervisor.start(Failing)
+
+        assert error is caught.value.__cause__
+        assert Crashed(error) == caught.value.reason
+        assert () == await supervisor.which_children()
+        assert (supervisor.ref,) == current_runtime().processes()
+
+
+@pytest.mark.parametrize("where", ["__init__", "init"])
+async def test_init_ignores(where):
+    """`Ignore` declines the start."""
+
+    class Shy(GenServer):
+        def __init__(self):
+            if where == "__init__":
+                raise Ignore
+
+        def init(self):
+            raise Ignore
+
+    async with Stage() as supervisor:
+        with pytest.raises(StartIgnored, match="Shy declined to be started"):
+            await supervisor.start(Shy)
+        with pytest.raises(StartIgnored):
+            await start(Shy)
+
+
+@pytest.mark.parametrize("how", ["raise", "return"])
+async def test_init_stops(how):
+    """`Stop(reason)` in `init` is a failed start with that reason."""
+
+    class Stopping(GenServer):
+        def init(self):
+            if how == "raise":
+                raise Stop("no license")
+            return Stop("no license")
+
+    async with Stage() as supervisor:
+        with pytest.raises(StartFailed) as caught:
+            await supervisor.start(Stopping)
+
+        assert Stop("no license").reason == caught.value.reason
+        assert "Stopping failed to start: failed('no license')" == str(caught.value)
+
+
+async def test_factory_that_gives_a_coroutine():
+    """A class whose call gives an awaitable is told to put async work into `init`."""
+
+    class Odd(GenServer):
+        def __new__(cls):
+            return Promise()
+
+    async with Stage() as supervisor:
+        with pytest.raises(StartFailed) as caught:
+            await supervisor.start(Odd)
+
+        cause = caught.value.__cause__
+        assert "Odd() gave an awaitable: put async work into 'async def init(self)'" == str(cause)
+
+
+class Promise:
+    def __await__(self):
+        yield
+
+
+@pytest.mark.parametrize("name", ["init", "handle_info", "handle_continue", "terminate", "format_status"])
+@pytest.mark.parametrize("decorator", [call, cast])
+def test_callback_is_no_request(name, decorator):
+    """A callback cannot be a request at the same time."""
+    with pytest.raises(TypeError, match=f"Bad.{name} is a name of GenServer's own and cannot be a request"):
+        type("Bad", (GenServer,), {name: decorator(lambda self: None)})
+
+
+async def test_crash_in_handler():
+    """An exception in a call handler ends the server; the caller gets it as the cause of `CallExited`."""
+    async with Stage() as supervisor:
+        ref = await supervisor.start(Counter, restart="temporary")
+        with pytest.raises(CallExited) as caught:
+            await Counter.add(ref, "one")
+
+    assert "TypeError" == type(caught.value.__cause__).__name__

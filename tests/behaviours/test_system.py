@@ -1,0 +1,435 @@
+"""Looking into a running server, holding it, tracing it."""
+
+import logging
+import math
+
+import pytest
+import trio
+import trio.testing
+
+from nursery_otp import (
+    NORMAL,
+    SHUTDOWN,
+    CallExited,
+    CallTimeout,
+    Deadlock,
+    Exit,
+    Failed,
+    InvalidSpec,
+    MailboxOptions,
+    Message,
+    Name,
+    NoProcess,
+    Stop,
+    TraceEvent,
+    current_ref,
+    get_state,
+    get_status,
+    process_info,
+    replace_state,
+    resume,
+    send_after,
+    send_exit,
+    send_nowait,
+    spawn,
+    start,
+    start_link,
+    stop,
+    stop_nowait,
+    suspend,
+    trace,
+)
+from tests.behaviours.stage import Puppet, Stage, Trapper, note_outcome, pause
+
+
+def add_word(word):
+    def change(server):
+        server.word = word
+        return server
+
+    return change
+
+
+# ------------------------------------------------------------------------------------ reading, changing
+
+
+async def test_get_state_is_a_copy():
+    """`get_state` gives a shallow copy of the server object: changing it does not change the server."""
+    async with Stage():
+        ref = await start(Puppet, ["shared"])
+        state = await get_state(ref)
+        state.label = "changed"
+
+        assert isinstance(state, Puppet)
+        assert "" == await Puppet.ask(ref, lambda server: server.label)
+        assert state.diary is await Puppet.ask(ref, lambda server: server.diary)
+
+
+async def test_replace_state():
+    """`replace_state` puts what the function returns in the place of the server object."""
+    async with Stage():
+        ref = await start(Puppet)
+        new = await replace_state(ref, add_word("new"))
+
+        assert "new" == new.word
+        assert "new" == await Puppet.ask(ref, lambda server: server.word)
+        assert new is not (await Puppet.ask(ref, lambda server: server))
+
+
+async def test_replace_state_by_another_object():
+    """The function may return an object of its own, also of a subclass."""
+
+    class Better(Puppet):
+        word = "better"
+
+    async with Stage():
+        ref = await start(Puppet)
+        await replace_state(ref, lambda server: Better(server.diary))
+
+        assert "better" == await Puppet.ask(ref, lambda server: server.word)
+
+
+def raise_key_error(_server):
+    raise KeyError("no")
+
+
+def change_then_fail(server):
+    server.label = "spoilt"
+    raise KeyError("no")
+
+
+@pytest.mark.parametrize("function", [raise_key_error, change_then_fail])
+async def test_replace_state_fails(function):
+    """If the function raises, the server is unharmed and unchanged, and the error goes to who asked."""
+    async with Stage():
+        ref = await start(Puppet)
+        with pytest.raises(KeyError):
+            await replace_state(ref, function)
+
+        assert "" == await Puppet.ask(ref, lambda server: server.label)
+
+
+@pytest.mark.parametrize("value", [None, 5, Puppet, "state"])
+async def test_replace_state_by_something_else(value):
+    """What is no such server cannot be its state."""
+    async with Stage():
+        ref = await start(Puppet)
+        with pytest.raises(TypeError) as caught:
+            await replace_state(ref, lambda _server: value)
+
+        assert f"replace_state: the function returned {value!r}, not a Puppet" == str(caught.value)
+        assert ref.alive
+
+
+async def test_get_status():
+    """The status: who, whether it runs, how much waits, and what the server shows of itself."""
+
+    class Secretive(Puppet):
+        def format_status(self):
+            return "secret"
+
+    async with Stage() as supervisor:
+        ref = await supervisor.start(Secretive, name=Name("secretive"))
+        await suspend(ref)
+        send_nowait(ref, 1)
+        send_nowait(ref, 2)
+        status = await get_status(Name[Secretive]("secretive"))
+
+        assert (ref, Name("secretive"), "suspended", 2, "secret") == (
+            status.ref,
+            status.name,
+            status.state,
+            status.queue_length,
+            status.server,
+        )
+        await resume(ref)
+        assert "running" == (await get_status(ref)).state
+
+
+async def test_format_status_fails():
+    """A `format_status` that raises harms nobody but the one who asked."""
+
+    class Shy(Puppet):
+        def format_status(self):
+            raise KeyError("shy")
+
+    async with Stage():
+        ref = await start(Shy)
+        with pytest.raises(KeyError):
+            await get_status(ref)
+
+        assert ref.alive
+
+
+# ---------------------------------------------------------------------------------- suspend, resume
+
+
+@pytest.mark.parametrize("kind", ["lean", "channel"])
+async def test_suspend(kind):
+    """A suspended server reads nothing but system requests; resumed, it reads all in order."""
+    diary = []
+    async with Stage():
+        ref = await start(Puppet, diary, mailbox=MailboxOptions(kind=kind))
+        await suspend(ref)
+        for number in range(3):
+            Puppet.tell(ref, number)
+            send_nowait(ref, number)
+        request = Puppet.ask.request(ref, lambda _server: "answer")
+        send_after(0, ref, "tick")
+        await get_state(ref)
+        await trio.testing.wait_all_tasks_blocked()
+
+        assert ["init"] == diary
+        assert not request.done
+        await resume(ref)
+        assert "answer" == await request.receive()
+        await stop(ref, drain=True)
+
+    mail = [entry for number in range(3) for entry in (("tell", number), ("info", number))]
+    assert ["init", *mail, ("info", "tick"), ("terminate", NORMAL)] == diary
+
+
+async def test_suspend_waits_its_turn():
+    """A system request is served in the order of the queue: what was sent before it is handled before it."""
+    diary = []
+    async with Stage():
+        ref = await start(Puppet, diary)
+        for number in range(100):
+            Puppet.tell(ref, number)
+        await suspend(ref)
+
+        assert 101 == len(diary)
+
+
+async def test_suspend_does_not_nest():
+    """Suspended twice, resumed once: it runs. Resuming a running server does nothing."""
+    async with Stage():
+        ref = await start(Puppet)
+        await suspend(ref)
+        await suspend(ref)
+        await resume(ref)
+        await resume(ref)
+
+        assert "runs" == await Puppet.ask(ref, lambda _server: "runs")
+
+
+async def test_status_of_a_suspended_process():
+    """`process_info` shows the suspension."""
+    async with Stage():
+        ref = await start(Puppet)
+        await suspend(ref)
+        assert "suspended" == process_info(ref).status
+        await resume(ref)
+        assert "running" == process_info(ref).status
+
+
+async def test_replace_state_overtakes():
+    """All system requests overtake what lies in the mailbox of a suspended server."""
+    async with Stage():
+        ref = await start(Puppet)
+        await suspend(ref)
+        request = Puppet.ask.request(ref, lambda server: server.word)
+        await replace_state(ref, add_word("patched"))
+        await resume(ref)
+
+        assert "patched" == await request.receive()
+
+
+@pytest.mark.parametrize("drain", [False, True])
+async def test_stop_overtakes(drain):
+    """A stop overtakes what lies in the mailbox of a suspended server, with and without draining."""
+    diary = []
+    async with Stage():
+        ref = await start(Puppet, diary)
+        await suspend(ref)
+        send_nowait(ref, "never read")
+        await stop(ref, drain=drain)
+
+    assert ["init", ("terminate", NORMAL)] == diary
+
+
+async def test_parents_exit_overtakes():
+    """The parent's end ends a suspended server that traps exits, whatever lies in its mailbox."""
+    diary = []
+
+    async def parent():
+        ref = await start_link(Trapper, diary)
+        await suspend(ref)
+        send_nowait(ref, "never read")
+        raise Stop("parent ends")
+
+    async with Stage():
+        await spawn(parent).wait()
+        await trio.testing.wait_all_tasks_blocked()
+
+    assert ["init", ("terminate", Failed("parent ends"))] == diary
+
+
+async def test_strangers_exit_does_not_overtake():
+    """An exit signal of somebody else is a message like others for a suspended, trapping server."""
+    diary = []
+    async with Stage():
+        ref = await start(Trapper, diary)
+        await suspend(ref)
+        send_exit(ref, "stranger")
+        await trio.testing.wait_all_tasks_blocked()
+
+        assert ["init"] == diary
+        await resume(ref)
+        await stop(ref, drain=True)
+    assert ("info", Exit(None, Failed("stranger"))) == diary[1]
+
+
+async def test_supervisor_stops_a_suspended_child():
+    """A supervisor's stop does not wait for anybody to resume the child."""
+    diary = []
+    async with Stage() as supervisor:
+        ref = await supervisor.start(Puppet, diary)
+        await suspend(ref)
+        Puppet.tell(ref, "never read")
+
+    assert ["init", ("terminate", SHUTDOWN)] == diary
+
+
+# ------------------------------------------------------------------------------------------- tracing
+
+
+async def test_trace():
+    """The sink sees each message that is read and each reply that is given, until it is taken off."""
+    seen = []
+    async with Stage():
+        ref = await start(Puppet)
+        await trace(ref, seen.append)
+        await Puppet.ask(ref, "not called")
+        Puppet.tell(ref, 1)
+        send_nowait(ref, "plain")
+        send_after(0, ref, "tick")
+        await trio.testing.wait_all_tasks_blocked()
+        await get_state(ref)
+        await trace(ref, None)
+        Puppet.tell(ref, 2)
+        await get_state(ref)
+
+    assert [
+        TraceEvent(ref, "received", Message("ask", ("not called",))),
+        TraceEvent(ref, "replied", "not called"),
+        TraceEvent(ref, "received", Message("tell", (1,))),
+        TraceEvent(ref, "received", "plain"),
+        TraceEvent(ref, "received", "tick"),
+    ] == seen
+
+
+async def test_trace_fails(caplog):
+    """A sink that raises is taken off and its error logged; the server does its work."""
+    calls = []
+
+    def sink(event):
+        calls.append(event)
+        raise KeyError("bad sink")
+
+    async with Stage():
+        ref = await start(Puppet)
+        await trace(ref, sink)
+        with caplog.at_level(logging.ERROR):
+            assert "ok" == await Puppet.ask(ref, "ok")
+            assert "ok" == await Puppet.ask(ref, "ok")
+
+    assert 1 == len(calls)
+    assert "trace_detached" in caplog.text
+    assert "bad sink" in caplog.text
+
+
+# ------------------------------------------------------------------------------------ asking in vain
+
+
+ALL = {
+    "get_state": get_state,
+    "replace_state": lambda target, **options: replace_state(target, lambda server: server, **options),
+    "suspend": suspend,
+    "resume": resume,
+    "get_status": get_status,
+    "trace": lambda target, **options: trace(target, print, **options),
+}
+
+
+@pytest.mark.parametrize("name", ALL)
+async def test_nobody_there(name):
+    """A system request to nobody fails at once."""
+    async with Stage():
+        ref = await start(Puppet)
+        await stop(ref)
+        with pytest.raises(NoProcess) as caught:
+            await ALL[name](ref)
+        assert name == caught.value.operation
+        with pytest.raises(NoProcess, match=f"{name}: no process at nobody"):
+            await ALL[name](Name("nobody"))
+
+
+@pytest.mark.parametrize("name", ALL)
+async def test_not_a_server(name):
+    """Only servers read system messages: others do not get one."""
+    async with Stage() as supervisor:
+        process = spawn(trio.sleep_forever)
+        for target in (process, supervisor.ref):
+            with pytest.raises(TypeError, match=rf"{name}: .* is no GenServer, it does not read system messages"):
+                await ALL[name](target)
+        assert 0 == process_info(process).queue_length
+
+
+@pytest.mark.parametrize("name", ALL)
+async def test_limit(autojump_clock, name):
+    """A busy server is waited for five seconds, unless told otherwise."""
+    async with Stage():
+        ref = await start(Puppet)
+        Puppet.tell_async(ref, pause(100))
+        for options, limit in (({}, 5), ({"within": 2}, 2)):
+            begun = trio.current_time()
+            with pytest.raises(CallTimeout, match=f"{name}: no answer from"):
+                await ALL[name](ref, **options)
+            assert limit == trio.current_time() - begun
+        assert None is not await ALL[name](ref, within=math.inf) or name not in {"get_state", "get_status"}
+
+
+@pytest.mark.parametrize("name", ALL)
+async def test_limit_is_checked(name):
+    """A limit that is none is refused."""
+    async with Stage():
+        ref = await start(Puppet)
+        with pytest.raises(InvalidSpec, match="within=-1: must be a number of seconds >= 0"):
+            await ALL[name](ref, within=-1)
+
+
+@pytest.mark.parametrize("name", ALL)
+async def test_ends_before_it_answers(name):
+    """A server that ends with the request in its mailbox fails it with its reason."""
+    diary = []
+    async with Stage(), trio.open_nursery() as nursery:
+        ref = await start(Puppet)
+        Puppet.tell_async(ref, lambda _server: trio.testing.wait_all_tasks_blocked())
+        await trio.lowlevel.checkpoint()
+        nursery.start_soon(note_outcome, diary, name, ALL[name](ref))
+        await trio.lowlevel.checkpoint()
+        stop_nowait(ref, Stop("bye").reason)
+
+    ((_, error),) = diary
+    assert (CallExited, Failed("bye")) == (type(error), error.reason)
+
+
+@pytest.mark.parametrize("name", ALL)
+async def test_asking_oneself(name):
+    """A server that asks itself would wait for ever, and is told so."""
+    async with Stage():
+        ref = await start(Puppet)
+        with pytest.raises(CallExited) as caught:
+            await Puppet.ask_async(ref, lambda _server: ALL[name](current_ref()))
+
+    assert isinstance(caught.value.__cause__, Deadlock)
+
+
+@pytest.mark.parametrize(("function", "field"), [(replace_state, "function"), (trace, "sink")])
+async def test_not_callable(function, field):
+    """What is no function is refused before anything is sent."""
+    async with Stage():
+        ref = await start(Puppet)
+        with pytest.raises(InvalidSpec, match=f"{field}=5: must be callable"):
+            await function(ref, 5)

@@ -1,0 +1,46 @@
+"""The errors of floor 0: what they carry, what they say, and what else they can be caught as."""
+
+import pickle
+
+import pytest
+
+from nursery_otp._policy.errors import Ignore, InvalidSpec, OTPError, RestartLimitReached
+
+
+def test_invalid_spec():
+    """A wrong option is a ValueError of the family."""
+    error = InvalidSpec("period", 0, "must be > 0")
+
+    assert ("period", 0, "must be > 0") == (error.field, error.value, error.problem)
+    assert "period=0: must be > 0" == str(error)
+    assert isinstance(error, OTPError)
+    assert isinstance(error, ValueError)
+
+
+@pytest.mark.parametrize(
+    ("limit", "period", "text"),
+    [
+        (3, 5.0, "child 'a' ended once too often: more than 3 restarts within 5 s"),
+        (0, 0.25, "child 'a' ended once too often: more than 0 restarts within 0.25 s"),
+    ],
+)
+def test_restart_limit(limit, period, text):
+    """Giving up names the child and the numbers, and says what could be done about it."""
+    error = RestartLimitReached("a", limit, period)
+
+    assert f"{text} (change max_restarts or period, or give the child a backoff)" == str(error)
+    assert ("a", limit, period) == (error.child_id, error.max_restarts, error.period)
+    assert isinstance(error, OTPError)
+
+
+@pytest.mark.parametrize("error", [InvalidSpec("a", 1, "no"), RestartLimitReached("a", 1, 5.0)], ids=str)
+def test_pickle(error):
+    """They survive being sent to another interpreter."""
+    copy = pickle.loads(pickle.dumps(error))
+
+    assert (type(error), str(error), vars(error)) == (type(copy), str(copy), vars(copy))
+
+
+def test_ignore_is_no_failure():
+    """Ignore is an instruction, not an error of the family: `except OTPError` does not swallow it."""
+    assert not issubclass(Ignore, OTPError)

@@ -1,0 +1,155 @@
+"""Where the runtime's own lines go: to the application's structlog, or else to logging; never to stdout."""
+
+import logging
+
+import pytest
+import structlog
+from trio.testing import wait_all_tasks_blocked
+
+from nursery_otp import GenServer, Ignore, Stop, kill, send_nowait, spawn, start
+from nursery_otp._runtime import log
+from tests.runtime.helpers import Desk, idle
+
+
+async def crash():
+    """A process that crashes."""
+    raise ValueError("boom")
+
+
+async def test_crash(tree, caplog, capsys):
+    """A crash is one error in the log, with the process and the traceback of the user's code; stdout stays clean."""
+    await spawn(crash).wait()
+    [record] = caplog.records
+
+    assert ("nursery_otp", logging.ERROR) == (record.name, record.levelno)
+    assert """process_crashed process="<crash#2 ended: crashed(ValueError('boom'))>\"""" == record.getMessage()
+    assert ValueError is record.exc_info[0]
+    assert "crash" == record.exc_info[2].tb_frame.f_code.co_name
+    assert "" == capsys.readouterr().out
+
+
+@pytest.mark.parametrize("reason", [Stop(), Stop("boom")])
+async def test_what_is_no_crash(tree, caplog, reason):
+    """Who ends on purpose, is killed or asked to stop has not crashed: no line."""
+
+    async def ending():
+        raise reason
+
+    await spawn(ending).wait()
+    ref = spawn(idle)
+    kill(ref)
+    await ref.wait()
+    desk = await tree.start(Desk, restart="temporary")
+    desk._process.request_stop(reason.reason)
+    await desk.wait()
+
+    assert [] == [record for record in caplog.records if record.levelno >= logging.WARNING]
+
+
+@pytest.mark.parametrize("error", [ValueError("boom"), Ignore()])
+async def test_failed_start(tree, caplog, error):
+    """A start that fails is told to the one who starts, and need not be in the log."""
+
+    class Failing(Desk):
+        def init(self):
+            raise error
+
+    with pytest.raises(Exception, match=r"failed to start|declined"):
+        await start(Failing)
+
+    assert [] == caplog.records
+
+
+async def test_unexpected_message(tree, caplog, capsys):
+    """A message that a server has no use for is a warning."""
+
+    class Plain(GenServer):
+        pass
+
+    send_nowait(await tree.start(Plain), "surprise")
+    await wait_all_tasks_blocked()
+
+    assert ["unexpected_message server='Plain' message=\"'surprise'\""] == caplog.messages
+    assert "" == capsys.readouterr().out
+
+
+async def test_quiet_level(tree, caplog):
+    """The level of the logger counts."""
+    logging.getLogger("nursery_otp").setLevel(logging.CRITICAL)
+    try:
+        await spawn(crash).wait()
+    finally:
+        logging.getLogger("nursery_otp").setLevel(logging.NOTSET)
+
+    assert [] == caplog.records
+
+
+@pytest.fixture
+def configured():
+    """An application that has configured structlog; what it gets."""
+    lines = []
+
+    def keep(_logger, method, fields):
+        lines.append((method, fields))
+        raise structlog.DropEvent
+
+    structlog.configure(processors=[keep], cache_logger_on_first_use=False)
+    yield lines
+    structlog.reset_defaults()
+
+
+async def test_structlog(tree, configured, caplog, capsys):
+    """An application that has configured structlog gets the lines there, as fields, and nowhere else."""
+    await spawn(crash).wait()
+    [(method, fields)] = configured
+
+    assert ("error", "process_crashed") == (method, fields["event"])
+    assert "<crash#2 ended: crashed(ValueError('boom'))>" == fields["process"]
+    assert "boom" == str(fields["exc_info"])
+    assert [] == caplog.records
+    assert ("", "") == capsys.readouterr()
+
+
+async def test_configured_late(tree, caplog):
+    """It may configure structlog at any time: the next line goes there."""
+    await spawn(crash).wait()
+    assert 1 == len(caplog.records)
+    with structlog.testing.capture_logs() as lines:
+        structlog.configure(processors=structlog.get_config()["processors"])
+        await spawn(crash).wait()
+    structlog.reset_defaults()
+
+    assert ["process_crashed"] == [line["event"] for line in lines]
+    assert 1 == len(caplog.records)
+
+
+async def test_broken_logging(tree, monkeypatch):
+    """What is wrong with the logging of an application does not reach the processes."""
+
+    def broken(*_args):
+        raise OSError("disk full")
+
+    structlog.configure(processors=[broken])
+    try:
+        reason = await spawn(crash).wait()
+        log.write("error", "event")
+    finally:
+        structlog.reset_defaults()
+
+    assert isinstance(reason.error, ValueError)
+    assert tree.ref.alive
+
+
+async def test_no_handlers(tree, capsys):
+    """Without any configuration the lines are on stderr, as logging has it for warnings and worse."""
+    root = logging.getLogger()
+    handlers, root.handlers = root.handlers, []
+    try:
+        await spawn(crash).wait()
+    finally:
+        root.handlers = handlers
+    captured = capsys.readouterr()
+
+    assert "" == captured.out
+    assert "process_crashed" in captured.err
+    assert "ValueError: boom" in captured.err

@@ -1,0 +1,205 @@
+"""Plain messages: in order, without a copy, and never into nothing."""
+
+import pytest
+import trio
+from trio.testing import assert_checkpoints, assert_no_checkpoints, wait_all_tasks_blocked
+
+from nursery_otp import (
+    DeadLetter,
+    Message,
+    Name,
+    NoProcess,
+    current_ref,
+    current_runtime,
+    kill,
+    mailbox,
+    send,
+    send_nowait,
+    spawn,
+    start,
+    whereis,
+)
+from tests.runtime.boxes import drain
+from tests.runtime.helpers import Desk, as_process, cancelled, collect, idle
+
+
+async def dead():
+    """A process that has ended."""
+    ref = spawn(idle, name=Name("dead"))
+    kill(ref)
+    await ref.wait()
+    return ref
+
+
+def letters():
+    """The dead letters, without their times."""
+    return [(letter.recipient, letter.message, letter.reason) for letter in current_runtime().dead_letters]
+
+
+@as_process
+async def test_no_copy(tree):
+    """A message is the object that was sent, whatever it is."""
+    message, box = object(), mailbox()
+    for sent in (message, None, False, ValueError(), idle, [message]):
+        send_nowait(current_ref(), sent)
+        assert sent is await box.receive()
+
+
+async def test_order_of_several_senders(tree):
+    """From each sender messages arrive in the order in which it sent them, by whichever function and address."""
+    got = []
+    spawn(collect, got, name=Name("reader"))
+
+    async def sender(label):
+        for number in range(20):
+            address = Name("reader") if number % 2 else whereis(Name("reader"))
+            if number % 3:
+                send_nowait(address, (label, number))
+            else:
+                await send(address, (label, number))
+
+    for label in "abc":
+        spawn(sender, label)
+    await wait_all_tasks_blocked()
+
+    for label in "abc":
+        assert list(range(20)) == [number for sender, number in got if sender == label]
+
+
+async def test_to_the_dead(tree):
+    """A message to a process that has ended is a dead letter, and no error: it could have ended a moment later."""
+    ref = await dead()
+    with assert_no_checkpoints():
+        send_nowait(ref, 1)
+    with assert_checkpoints():
+        await send(ref, 2)
+
+    assert [(Name("dead"), 1, "noproc"), (Name("dead"), 2, "noproc")] == letters()
+
+
+async def test_to_a_name_of_nobody(tree):
+    """A message to a name that nobody holds is an error of its sender, and not sent."""
+    with pytest.raises(NoProcess, match="send: no process at nobody"):
+        send_nowait(Name("nobody"), 1)
+    with pytest.raises(NoProcess, match="send: no process at nobody"):
+        await send(Name("nobody"), 1)
+
+    assert [] == letters()
+    assert 0 == current_runtime().ledger().sent
+
+
+async def test_dead_letter(tree, autojump_clock):
+    """A dead letter tells the recipient (its name, if it had one), the message, the reason and the time."""
+    nameless = spawn(idle)
+    kill(nameless)
+    await nameless.wait()
+    await trio.sleep(3)
+    send_nowait(nameless, "message")
+
+    assert [DeadLetter(nameless, "message", "noproc", trio.current_time())] == list(current_runtime().dead_letters)
+
+
+async def test_unread_messages(tree):
+    """What a process has not read when it ends is a dead letter."""
+    ref = spawn(idle)
+    send_nowait(ref, 1)
+    Desk.note(ref, 2)
+    kill(ref)
+    await ref.wait()
+
+    assert [(ref, 1, "process ended"), (ref, Message("note", (2,)), "process ended")] == letters()
+
+
+async def test_closed_mailbox(tree):
+    """The same for a process that has closed its mailbox: then and from then on."""
+
+    async def process():
+        await mailbox().aclose()
+        await idle()
+
+    ref = spawn(process)
+    send_nowait(ref, 1)
+    await wait_all_tasks_blocked()
+    send_nowait(ref, 2)
+    await send(ref, 3)
+    Desk.note(ref, 4)
+
+    assert ref.alive
+    assert ["mailbox closed", "noproc", "noproc", "noproc"] == [reason for _, _, reason in letters()]
+    with pytest.raises(NoProcess):
+        await Desk.echo(ref, 5)
+    assert current_runtime().ledger().balanced
+
+
+async def test_cast_to_nobody(tree):
+    """A cast never raises: to the dead and to nobody alike it is a dead letter."""
+    ref = await dead()
+    Desk.note(ref, 1)
+    Desk.note(Name("nobody"), 2)
+
+    message = Desk.note.message
+    assert [(Name("dead"), message(1), "noproc"), (Name("nobody"), message(2), "noproc")] == letters()
+
+
+async def test_cast_is_a_message(tree):
+    """A cast on the wire is a value that can be sent by other means as well."""
+    desk = await tree.start(Desk)
+    send_nowait(desk, Message("note", (1,)))
+    send_nowait(desk, Desk.note.message(2))
+    Desk.note(desk, 3)
+
+    assert [1, 2, 3] == await Desk.history(desk)
+    assert "Message(note(1, key='x'))" == repr(Message("note", (1,), {"key": "x"}))
+
+
+@pytest.mark.parametrize("alive", [True, False])
+async def test_cancelled_before(tree, alive):
+    """A `send` in a cancelled scope sends nothing, not even to the dead."""
+    ref = spawn(idle) if alive else await dead()
+    with cancelled() as scope:
+        await send(ref, 1)
+
+    assert scope.cancelled_caught
+    assert 0 == current_runtime().ledger().sent
+
+
+async def test_dead_letters_are_bounded(tree):
+    """The dead letters that are kept are bounded, newest last; all are counted."""
+    ref = await dead()
+    for number in range(10_050):
+        send_nowait(ref, number)
+    kept = [message for _, message, _ in letters()]
+
+    assert list(range(50, 10_050)) == kept
+    assert {"noproc": 10_050} == current_runtime().ledger().dead_lettered
+
+
+async def test_to_a_starting_server(tree, nursery):
+    """What is sent to a process that is still starting is read after its init, in order."""
+    go_on = trio.Event()
+
+    class Slow(Desk):
+        async def init(self):
+            await go_on.wait()
+            self.seen.append("init")
+
+    async def starting():
+        await start(Slow, name=Name("slow"))
+
+    nursery.start_soon(starting)
+    await wait_all_tasks_blocked()
+    send_nowait(Name("slow"), 1)
+    Desk.note(Name("slow"), 2)
+    history = Desk.history.request(Name("slow"))
+    go_on.set()
+
+    assert ["init", 1, 2] == await history.receive()
+
+
+@as_process
+async def test_to_oneself(tree):
+    """A process can send to itself."""
+    send_nowait(current_ref(), 1)
+    await send(current_ref(), 2)
+
+    assert [1, 2] == drain(mailbox())

@@ -1,0 +1,1 @@
+"""Hours of work in minutes: does memory stay constant over a million crashes?"""

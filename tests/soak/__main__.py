@@ -1,0 +1,64 @@
+"""`python -m tests.soak`: turn every cycle a million times and fail if memory grows.
+
+`--cycles N` sets the size (escalations, of which each restarts four processes, turn a tenth of it) and `--only NAME` chooses
+a workload. Exit status 1 if anything grew.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+
+import trio
+
+from tests.soak.gauge import Result, Work, measure
+from tests.soak.workloads import WORKLOADS
+
+CYCLES = 1_000_000
+PER_PROCESS = 5
+HEADER = f"{'workload':<18}{'cycles':>10}{'seconds':>9}{'per second':>12}{'RSS':>11}{'objects':>9}{'blocks':>9}{'in cycles':>11}"
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run what the command line asks for; the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m tests.soak", description=__doc__.partition("\n")[0])
+    parser.add_argument(
+        "--cycles", type=int, default=CYCLES, help="how often each workload turns (default: %(default)s)"
+    )
+    parser.add_argument("--only", choices=WORKLOADS, action="append", help="run this workload only; may be repeated")
+    options = parser.parse_args(arguments)
+    logging.disable(logging.CRITICAL)  # crashes are the plan
+    print(HEADER)
+    problems = [problem for name in options.only or WORKLOADS for problem in report(run(name, options.cycles)).problems]
+    print("\n".join(problems) if problems else "memory is constant")
+    return 1 if problems else 0
+
+
+def run(name: str, cycles: int) -> Result:
+    """One workload in a `trio.run` of its own."""
+    workload = WORKLOADS[name]
+    results: list[Result] = []
+
+    async def turn(work: Work) -> None:
+        results.append(
+            await measure(name, work, int(cycles * workload.share), per_cycle=PER_PROCESS * workload.processes)
+        )
+
+    trio.run(workload.run, turn)
+    return results[0]
+
+
+def report(result: Result) -> Result:
+    """Print one line of the table."""
+    grown = result.growth
+    print(
+        f"{result.name:<18}{result.cycles:>10,}{result.seconds:>9.1f}{result.rate:>12,.0f}"
+        f"{grown.resident / 2**20:>+9.1f}MB{grown.objects:>+9,}{grown.blocks:>+9,}{result.uncollected:>+11,}",
+        flush=True,
+    )
+    return result
+
+
+if __name__ == "__main__":
+    sys.exit(main())
