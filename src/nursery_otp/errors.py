@@ -12,7 +12,7 @@ from typing import Any
 import trio
 
 from nursery_otp._policy.errors import Ignore, InvalidSpec, OTPError, RestartLimitReached
-from nursery_otp._policy.exits import ExitReason, Stop, error_of
+from nursery_otp._policy.exits import ExitReason, Stop, error_of, safe_repr
 
 __all__ = [
     "AlreadyNamed",
@@ -156,13 +156,11 @@ class CallTimeout(OTPError, trio.TooSlowError):
     """No answer within the limit. The server is unharmed, and may still do the work."""
 
     def __init__(self, operation: str, target: Any, limit: float) -> None:
-        super().__init__(operation, target, limit)
+        # The text is made now, as that of Deadlock: a ref that ends later did not end before.
+        super().__init__(f"{operation}: no answer from {target} within {limit:g} s")
         self.operation = operation
         self.target = target
         self.limit = limit
-
-    def __str__(self) -> str:
-        return f"{self.operation}: no answer from {self.target} within {self.limit:g} s"
 
 
 class Deadlock(OTPError, RuntimeError):
@@ -203,13 +201,10 @@ class BadReturn(OTPError, TypeError):
     """A callback returned something that it may not. OTP: `bad_return_value`."""
 
     def __init__(self, callback: str, value: object, allowed: str) -> None:
-        super().__init__(callback, value, allowed)
+        super().__init__(f"{callback} returned {safe_repr(value)}; allowed: {allowed}")
         self.callback = callback
         self.value = value
         self.allowed = allowed
-
-    def __str__(self) -> str:
-        return f"{self.callback} returned {self.value!r}; allowed: {self.allowed}"
 
 
 # --------------------------------------------------------------------------------- starting, ending

@@ -64,9 +64,9 @@ ANYWHERE = [
     invalid("child backoff", lambda _w: otp.child(Counter, backoff=1), "backoff=1: must be a Backoff or None"),
     Case(
         "unknown child option",
-        lambda _w: otp.child(Counter, restarts="permanent"),
+        lambda _w: otp.child(Counter, colour="red"),
         TypeError,
-        "child() got an unexpected keyword argument 'restarts'",
+        "child() got an unexpected keyword argument 'colour'",
     ),
     invalid("spec name", lambda _w: otp.ChildSpec(factory=Counter, name="x"), f"name='x': {NO_NAME}"),
     invalid("spec args", lambda _w: otp.ChildSpec(factory=Counter, args=5), "args=5: must be a tuple"),

@@ -83,9 +83,9 @@ IN_A_TREE = [
     invalid("start a coroutine", lambda w: w.supervisor.start(w.coroutine()), "factory={coroutine}: " + NOT_CALLABLE),
     Case(
         "unknown start option",
-        lambda w: w.supervisor.start(Counter, restarts="never"),
+        lambda w: w.supervisor.start(Counter, colour="red"),
         TypeError,
-        "child() got an unexpected keyword argument 'restarts'",
+        "child() got an unexpected keyword argument 'colour'",
     ),
     invalid(
         "when_full", lambda w: w.supervisor.start(Counter, when_full=1), "when_full=1: must be one of 'fail', 'wait'"

@@ -9,13 +9,10 @@ import trio.testing
 from nursery_otp import (
     CallExited,
     CallTimeout,
-    GenServer,
     Later,
-    NoProcess,
     Refuse,
     Stop,
     answer,
-    call,
     caller_gone,
     current_runtime,
     kill,
@@ -129,19 +126,23 @@ async def test_nested_calls_shrink(autojump_clock):
     """A handler that calls on does so under what remains of its caller's time."""
     diary = []
 
-    async def hand_on(server, ref):
+    async def look(server):
+        server.note("left", trio.current_effective_deadline() - trio.current_time())
+        await endless(server)
+
+    async def hand_on(_server):
         await trio.sleep(2)
-        await Follower.ask_async.within(100)(ref, endless)
+        await Follower.ask_async.within(100)(inner, look)
 
     async with Stage():
         inner = await start(Follower, diary)
         outer = await start(Follower)
         with pytest.raises(CallTimeout):
-            await Follower.ask_async.within(5)(outer, lambda server: hand_on(server, inner))
+            await Follower.ask_async.within(5)(outer, hand_on)
         await trio.testing.wait_all_tasks_blocked()
 
         assert "alive" == await Follower.ask(outer, lambda _server: "alive")
-    assert ("cancelled", 3, True) == diary[1]
+    assert ["init", ("left", 3), ("cancelled", 3, True)] == diary[:3]
 
 
 async def test_nested_error_is_the_inner_ones(autojump_clock):
@@ -300,99 +301,3 @@ async def test_all_ways_to_answer():
         assert 3 == await Follower.ask(ref, lambda _server: answer(3, then=Stop("bye")))
         assert Stop("bye").reason == await ref.wait()
     assert ("put off", 2) in diary
-
-
-# -------------------------------------------------------------------------------- where it is set
-
-
-class OneHandler(Puppet):
-    """Only one of the handlers follows its caller."""
-
-    @call(follow_caller=True)
-    async def follow(self):
-        await endless(self)
-
-    @call(follow_caller=False)
-    async def insist(self):
-        await trio.sleep(10)
-        self.note("insisted")
-
-
-class Sub(OneHandler):
-    pass
-
-
-class SubFollower(OneHandler):
-    follow_caller = True
-
-
-@pytest.mark.parametrize("kind", [OneHandler, Sub])
-async def test_set_on_a_handler(autojump_clock, kind):
-    """`@call(follow_caller=True)` is about this handler only, also in a subclass."""
-    diary = []
-    async with Stage():
-        ref = await start(kind, diary)
-        for work in (kind.follow, kind.insist):
-            with pytest.raises(CallTimeout):
-                await work.within(2)(ref)
-        await stop(ref)
-
-    assert ["init", ("cancelled", 2, True), "insisted"] == diary[:3]
-
-
-async def test_set_on_the_server(autojump_clock):
-    """Set on the class it is about all call handlers, also of requests made through a base class."""
-    diary = []
-    async with Stage():
-        ref = await start(SubFollower, diary)
-        for work in (OneHandler.insist, SubFollower.insist):
-            with pytest.raises(CallTimeout):
-                await work.within(2)(ref)
-        await stop(ref)
-
-    assert "insisted" not in diary
-
-
-async def test_plain_handler_with_the_option():
-    """A plain handler under `follow_caller` works; there is nothing in it to cancel."""
-
-    class Plain(GenServer):
-        @call(follow_caller=True)
-        def get(self):
-            return 5
-
-    async with Stage():
-        assert 5 == await Plain.get(await start(Plain))
-
-
-async def test_caller_gone_elsewhere():
-    """Outside of a call handler nobody's caller has gone."""
-    assert not caller_gone()
-    async with Stage():
-        ref = await start(Puppet)
-
-        assert not await Puppet.ask(ref, lambda _server: caller_gone())
-
-
-async def test_dead_server_and_deadline(autojump_clock):
-    """A following call to nobody fails at once, as any."""
-    async with Stage():
-        ref = await start(Follower)
-        await stop(ref)
-        with pytest.raises(NoProcess):
-            await Follower.ask(ref, None)
-
-        assert 0 == trio.current_time()
-
-
-async def test_no_time_at_all(autojump_clock):
-    """A limit of 0 sends the request, which is dropped when it is read."""
-    diary = []
-    async with Stage():
-        ref = await start(Follower, diary)
-        with pytest.raises(CallTimeout):
-            await Follower.ask.within(0)(ref, lambda server: server.note("started"))
-        await stop(ref, drain=True)
-
-        assert {"expired before it was handled": 1} == current_runtime().ledger().dropped
-    assert "started" not in diary

@@ -1,4 +1,4 @@
-"""Servers against a model: any mix of messages, instructions, stops and restarts does what a simple queue would do."""
+"""Servers against a model: any mix of messages, instructions and stops does what a simple queue would do."""
 
 from collections import deque
 

@@ -116,17 +116,8 @@ async def play(strategy, script):
             running = {key for key, (_, born) in model.children.items() if born}
             assert running == set(current_runtime().names())
         processes = current_runtime().processes()
-        assert len(running_refs(known)) + 1 == len(processes)
-    assert () == current_or_none(processes)
-
-
-def running_refs(known):
-    return [ref for _, ref in known.values() if ref is not None]
-
-
-def current_or_none(processes):
-    """Those that are left."""
-    return tuple(ref for ref in processes if ref.alive)
+        assert {ref for _, ref in known.values() if ref is not None} | {supervisor.ref} == set(processes)
+    assert [] == [ref for ref in processes if ref.alive]
 
 
 async def take(supervisor, model, step):

@@ -279,6 +279,28 @@ def test_two_children_at_once():
         run(main)
 
 
+def test_body_that_does_not_listen():
+    """The tree is stopped at once, even if the body is shielded and goes on for a while."""
+    times = []
+
+    class Timed(Puppet):
+        def terminate(self, reason):
+            times.append(trio.current_time())
+
+    async def main():
+        async with open_supervisor([child(Timed)]) as supervisor:
+            ref = await supervisor.start(Puppet, id="other")
+            Puppet.tell(ref, interrupt)
+            with trio.CancelScope(shield=True):
+                await trio.sleep(50)
+        times.append("never")
+
+    with pytest.raises(KeyboardInterrupt):
+        run(main)
+
+    assert [0] == times
+
+
 def test_nothing_is_left():
     """After an interrupt nothing of the tree is left either."""
     runtimes = []

@@ -56,7 +56,7 @@ class Boom(Exception):
     """The crash that everybody is waiting for."""
 
 
-CALL_ERRORS = (NoProcess, CallExited, CallTimeout, Deadlock, MailboxFull, TypeError, Boom)
+CALL_ERRORS = (NoProcess, CallExited, CallTimeout, Deadlock, MailboxFull, UnknownOperation, Boom)
 OWN_CRASHES = (Boom, MailboxOverflow, Ignore, Stop)
 
 
@@ -123,6 +123,7 @@ class Deeds:
         self.world = world
         self.monitors: list[Monitor] = []
         self.timers: list[Timer] = []
+        self.linked: list[Ref[Any]] = []
 
     async def obey(self, order: object) -> Any:
         """Carry an order out; what a server's callback returns afterwards."""
@@ -156,12 +157,13 @@ class Deeds:
     def _tie(self, order: object) -> None:
         match order:
             case ("link", ref):
+                self.linked.append(ref)
                 try:
                     link(ref)
                 except NoProcess:
                     pass
-            case ("unlink", ref):
-                unlink(ref)
+            case ("unlink",) if self.linked:
+                unlink(self.linked.pop(), flush=True)
             case ("monitor", ref):
                 self.monitors.append(monitor(ref))
             case ("demonitor",) if self.monitors:

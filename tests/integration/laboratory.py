@@ -1,8 +1,8 @@
 """Runs a program on virtual time and proves that it ends and that nothing is left of it.
 
-A program that waits for something that never comes is caught by a deadline on the virtual clock, one that runs in circles
-by a limit of scheduler steps, one that blocks the loop by an alarm on the wall clock. All three fail with a picture of
-the tasks, also when every task of the program is shielded.
+A program that waits for something that never comes is caught by a deadline on the virtual clock, one that runs in
+circles by a limit of scheduler steps, one that blocks the loop by an alarm on the wall clock. The first two fail with a
+picture of the tasks, also when every task of the program is shielded.
 """
 
 from __future__ import annotations
@@ -135,7 +135,7 @@ def _line(task: trio.lowlevel.Task) -> str:
 
 
 class Tree:
-    """`open_supervisor`, of which nothing may be left when the block is over; `shutdown` at its end unless told not to."""
+    """`open_supervisor`, of which nothing may be left when the block is over; shut down at its end by default."""
 
     def __init__(self, children: Any = (), *, shutdown: bool = True, **options: Any) -> None:
         self._tree = open_supervisor(children, **options)
@@ -175,7 +175,7 @@ def assert_balanced(runtime: Runtime) -> None:
 
 
 async def assert_sound() -> None:
-    """At a quiescent moment the law of conservation holds, and the tables of links and monitors agree with each other."""
+    """At a quiet moment the law of conservation holds, and the tables of links, monitors and names agree."""
     await wait_all_tasks_blocked()
     runtime = current_runtime()
     assert_balanced(runtime)
@@ -186,5 +186,7 @@ async def assert_sound() -> None:
         for watch in known.monitors:
             assert watch.active, watch
             assert ref in process_info(watch.ref).monitored_by, watch
+        for owner in known.monitored_by:
+            assert any(watch.ref is ref for watch in process_info(owner).monitors), (owner, ref)
     for text, ref in runtime.names().items():
         assert ref is None or (ref.alive and text == ref.name.text), (text, ref)

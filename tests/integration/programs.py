@@ -1,12 +1,12 @@
-"""Random trees and random things that happen to them, as values."""
+"""Random trees and random things that happen to them, as values, made from one source of chance."""
 
 from __future__ import annotations
 
 import math
+from random import Random
 from typing import Any
 
 import attrs
-from hypothesis import strategies as st
 
 from nursery_otp import (
     KILLED,
@@ -24,8 +24,13 @@ from nursery_otp import (
 from tests.integration.actors import FUNCTIONS, Flaky, Trapper, Worker, World
 
 NAMES = [Name[Any](text) for text in ("ada", "bob", "cyd", "dan")]
-STRATEGIES = ["simple_one_for_one", "one_for_one", "one_for_all", "rest_for_one"]
+STRATEGIES = ["one_for_one", "one_for_all", "rest_for_one", "simple_one_for_one"]
 REASONS = [NORMAL, SHUTDOWN, KILLED, Failed("boom")]
+RESTARTS = ["permanent", "permanent", "transient", "temporary"]
+LIMITS = [0.0, 0.05, 1.0, math.inf]
+PATIENCES = [0.0, 0.1, 2.0, math.inf, math.inf]
+PAUSES = ["none", "none", "step", "settle", "settle", 0.1, 0.3, 1.0, 6.0]
+ENDINGS = ["shutdown", "shutdown", "wait", "error", "cancel", "kill root", "stop root"]
 
 
 # -------------------------------------------------------------------------------------------- trees
@@ -76,82 +81,55 @@ class Team(Supervisor):
         return self._specs
 
 
-mailboxes = st.builds(
-    MailboxOptions,
-    capacity=st.sampled_from([1, 2, 5, math.inf]),
-    overflow=st.sampled_from(["block", "drop_newest", "drop_oldest", "reject", "crash"]),
-    kind=st.sampled_from(["lean", "channel"]),
-)
-backoffs = st.sampled_from([None, None, None, Backoff(initial=0.2, maximum=1.0)])
-restarts = st.sampled_from(["permanent", "permanent", "transient", "temporary"])
-
-
-@st.composite
-def leaves(draw: Any, *, auto: bool) -> Leaf:
-    restart = draw(restarts)
-    options = {
+def leaf(chance: Random, *, auto: bool = False) -> Leaf:
+    """A server or a plain function; `auto`: one whose end may be the end of its supervisor."""
+    restart = chance.choice(RESTARTS)
+    factory = chance.choice([Worker, Worker, Flaky, Trapper, Trapper, *FUNCTIONS])
+    options: dict[str, Any] = {
         "restart": restart,
-        "shutdown": draw(st.sampled_from([None, 0, 0.2, 1.0, math.inf, "kill"])),
-        "name": draw(st.sampled_from([None] * 12 + NAMES)),
-        "mailbox": draw(mailboxes),
-        "backoff": draw(backoffs),
-        "service": draw(st.booleans()),
-        "significant": auto and restart != "permanent" and draw(st.booleans()),
+        "shutdown": chance.choice([None, 0, 0.2, 1.0, "kill"]),
+        "name": chance.choice([None] * 12 + NAMES),
+        "mailbox": MailboxOptions(
+            capacity=chance.choice([1, 2, 5, math.inf]),
+            overflow=chance.choice(["block", "drop_newest", "drop_oldest", "reject", "crash"]),
+            kind=chance.choice(["lean", "channel"]),
+        ),
+        "backoff": chance.choice([None, None, None, Backoff(initial=0.2, maximum=1.0)]),
+        "service": chance.choice([False, True]),
+        "significant": auto and restart != "permanent" and chance.choice([False, True]),
     }
-    factory = draw(st.sampled_from([Worker, Flaky, Trapper, *FUNCTIONS]))
     if factory in FUNCTIONS:
-        options["trap_exits"] = draw(st.sampled_from([False, False, True]))
-    if options["shutdown"] == math.inf and (options.get("trap_exits") or options["name"] is None):
-        options["shutdown"] = 1.0  # a function that traps exits ignores the request to stop: it must have a limit
+        options["trap_exits"] = chance.choice([False, False, True])
     return Leaf(factory, options)
 
 
-@st.composite
-def branches(draw: Any, depth: int, *, auto: bool = False) -> Branch:
-    strategy = draw(st.sampled_from(STRATEGIES[depth > 2 :]))
-    dynamic = strategy == "simple_one_for_one"
-    mode = draw(st.sampled_from(["never", "never", "any_significant", "all_significant"]))
+def branch(chance: Random, depth: int, *, auto: bool = False) -> Branch:
+    """A supervisor with at most `depth` supervisors below each other."""
+    strategy = chance.choice(STRATEGIES[: 3 if depth == 3 else 4])
+    mode = chance.choice(["never", "never", "any_significant", "all_significant"])
     flags: dict[str, Any] = {
         "strategy": strategy,
-        "max_restarts": draw(st.sampled_from([100, 100, 3, 1, 0])),
-        "auto_shutdown": mode,
+        "max_restarts": chance.choice([100, 100, 3, 1, 0]),
+        "auto_shutdown": mode if depth < 3 else "never",
     }
-    if dynamic:
-        flags["max_children"] = draw(st.sampled_from([1, 3, math.inf]))
-    kinds = leaves(auto=mode != "never")
-    below = kinds if depth == 0 else branches(depth - 1, auto=mode != "never") | kinds
-    restart = draw(restarts)
-    options = {"restart": restart, "significant": auto and restart != "permanent" and draw(st.booleans())}
-    return Branch(flags, draw(st.lists(below, min_size=1 if dynamic else 2, max_size=1 if dynamic else 4)), options)
+    below_auto = flags["auto_shutdown"] != "never"
+    if strategy == "simple_one_for_one":
+        flags["max_children"] = chance.choice([1, 3, math.inf])
+        size = 1
+    else:
+        size = chance.randint(1, 4)
+    restart = chance.choice(RESTARTS)
+    options = {"restart": restart, "significant": auto and restart != "permanent" and chance.choice([False, True])}
+    children = [
+        branch(chance, depth - 1, auto=below_auto)
+        if depth and chance.randint(0, 2) == 0
+        else leaf(chance, auto=below_auto)
+        for _ in range(size)
+    ]
+    return Branch(flags, children, options)
 
 
 # ------------------------------------------------------------------------------------- what happens
-
-indexes = st.integers(0, 40)
-waits = st.sampled_from([0.0, 0.05, 0.1, 0.3, 1.0, 6.0])
-limits = st.sampled_from([0.0, 0.05, 1.0, math.inf])
-plain_orders = st.sampled_from(
-    [
-        ("crash",),
-        ("crash",),
-        ("crash together",),
-        ("stop", NORMAL),
-        ("stop", "boom"),
-        ("demonitor",),
-        ("trap", True),
-        ("trap", False),
-        ("cancel timer",),
-        ("spawn", True, False),
-        ("spawn", False, False),
-        ("spawn", True, True),
-        ("idle", 0),
-        ("idle", 0.1),
-        ("nothing",),
-        ("refuse",),
-        ("later",),
-        ("answer and stop", NORMAL),
-    ]
-)
 
 
 @attrs.frozen
@@ -162,44 +140,107 @@ class At:
     kind: str = ""
 
 
-places = st.builds(At, indexes, st.sampled_from(["", "leaf", "leaf"]))
-servers = st.builds(At, indexes, st.sampled_from(["server", "server", "server", ""]))
-supervisors = st.builds(At, indexes, st.sampled_from(["supervisor", "supervisor", "supervisor", ""]))
-orders_to = st.one_of(
-    st.tuples(st.sampled_from(["link", "unlink", "monitor", "kill"]), places),
-    st.tuples(st.just("sleep"), waits),
-    st.tuples(st.just("exit"), places, st.sampled_from(REASONS)),
-    st.tuples(st.just("after"), waits, places),
-    st.tuples(st.just("every"), st.sampled_from([0.1, 0.4]), places),
-)
-orders = st.recursive(
-    plain_orders | orders_to,
-    lambda order: (
-        st.tuples(st.just("call"), servers, order, limits)
-        | st.tuples(st.just("tell"), places, order)
-        | st.tuples(st.just("continue"), order)
-    ),
-    max_leaves=3,
-)
-patiences = st.sampled_from([0.0, 0.1, 2.0, math.inf, math.inf])
-events = st.one_of(
-    st.tuples(st.just("order"), places, orders),
-    st.tuples(st.just("order"), places, orders),
-    st.tuples(st.just("cast"), servers, orders),
-    st.tuples(st.sampled_from(["call", "follow"]), servers, orders, limits, patiences),
-    st.tuples(st.sampled_from(["call", "follow"]), servers, orders, limits, patiences),
-    st.tuples(st.just("send"), places, orders, patiences),
-    st.tuples(st.just("exit"), places, st.sampled_from(REASONS)),
-    st.tuples(st.just("stop"), places, st.sampled_from(REASONS), st.booleans(), limits, patiences),
-    st.tuples(st.just("system"), servers, st.sampled_from(["suspend", "resume", "get_state", "get_status"]), patiences),
-    st.tuples(st.just("names"), places, st.sampled_from(NAMES)),
-    st.tuples(st.just("call by name"), st.sampled_from(NAMES), orders, limits, patiences),
-    st.tuples(st.just("start"), supervisors, leaves(auto=False), st.sampled_from(["fail", "wait"]), patiences),
-    st.tuples(st.sampled_from(["terminate", "restart", "delete"]), supervisors, indexes, patiences),
-    st.tuples(st.just("look"), supervisors, patiences),
-    st.tuples(st.just("start alone"), leaves(auto=False), limits, patiences),
-    st.tuples(st.just("kill"), places),
-)
-pauses = st.sampled_from(["none", "none", "step", "settle", "settle", 0.1, 0.3, 1.0, 6.0])
-happenings = st.lists(st.tuples(events, pauses), min_size=10, max_size=30)
-endings = st.sampled_from(["shutdown", "shutdown", "wait", "error", "cancel", "kill root", "stop root"])
+def place(chance: Random, kind: str = "leaf") -> At:
+    """Mostly one of the kind that makes sense."""
+    return At(chance.randint(0, 40), chance.choice([kind, kind, kind, ""]))
+
+
+def order(chance: Random, depth: int = 2) -> tuple[Any, ...]:
+    """What a process is told to do."""
+    word = chance.choice(ORDERS[: None if depth else -4])
+    match word:
+        case "link" | "monitor" | "kill":
+            return word, place(chance, "")
+        case "stop":
+            return word, chance.choice([NORMAL, "boom"])
+        case "trap":
+            return word, chance.choice([False, True])
+        case "spawn":
+            return word, chance.choice([False, True]), chance.choice([False, True])
+        case "idle":
+            return word, chance.choice([0, 0.1])
+        case "sleep":
+            return word, chance.choice([0.0, 0.1, 1.0, 6.0])
+        case "exit":
+            return word, place(chance, ""), chance.choice(REASONS)
+        case "after":
+            return word, chance.choice([0.0, 0.1, 3.0]), place(chance)
+        case "every":
+            return word, chance.choice([0.1, 0.4]), place(chance)
+        case "call":
+            return word, place(chance, "server"), order(chance, depth - 1), chance.choice(LIMITS)
+        case "tell":
+            return word, place(chance), order(chance, depth - 1)
+        case "continue":
+            return word, order(chance, depth - 1)
+        case _:
+            return (word,)
+
+
+ORDERS = [
+    *("crash", "crash", "crash together", "stop", "link", "link", "unlink", "monitor", "monitor", "demonitor", "trap"),
+    *("spawn", "spawn", "idle", "sleep", "exit", "kill", "after", "every", "cancel timer", "nothing", "refuse"),
+    *("later", "answer and stop", "call", "call", "tell", "continue"),
+]
+
+
+def event(chance: Random) -> tuple[Any, ...]:
+    """What happens to the tree."""
+    word = chance.choice(EVENTS)
+    patience = chance.choice(PATIENCES)
+    match word:
+        case "order" | "cast":
+            return word, place(chance), order(chance)
+        case "call" | "follow":
+            return word, place(chance, "server"), order(chance), chance.choice(LIMITS), patience
+        case "call by name":
+            return word, chance.choice(NAMES), order(chance), chance.choice(LIMITS), patience
+        case "send":
+            return word, place(chance), order(chance), patience
+        case "kill":
+            return word, place(chance, "")
+        case "exit":
+            return word, place(chance, ""), chance.choice(REASONS)
+        case "stop":
+            drain = chance.choice([False, True])
+            return word, place(chance, ""), chance.choice(REASONS), drain, chance.choice(LIMITS), patience
+        case "system":
+            return (
+                word,
+                place(chance, "server"),
+                chance.choice(["suspend", "resume", "get_state", "get_status"]),
+                patience,
+            )
+        case "names":
+            return word, place(chance), chance.choice(NAMES)
+        case "start":
+            return word, place(chance, "supervisor"), leaf(chance), chance.choice(["fail", "wait"]), patience
+        case "start alone":
+            return word, leaf(chance), chance.choice(LIMITS), patience
+        case "look":
+            return word, place(chance, "supervisor"), patience
+        case _:
+            return word, place(chance, "supervisor"), chance.randint(0, 40), patience
+
+
+EVENTS = [
+    *("order", "order", "order", "order", "order", "order", "cast", "cast", "call", "call", "call", "follow", "send"),
+    *("call by name", "kill", "exit", "stop", "system", "system", "names", "start", "start", "start alone", "look"),
+    *("terminate", "restart", "delete"),
+]
+
+
+@attrs.frozen
+class Program:
+    """A tree, what happens to it, and how it ends."""
+
+    tree: Branch
+    events: list[tuple[Any, Any]]
+    ending: str
+    seed: int
+
+    @classmethod
+    def by(cls, chance: Random) -> Program:
+        tree = branch(chance, 3)
+        events = [(event(chance), chance.choice(PAUSES)) for _ in range(chance.randint(5, 30))]
+        return cls(tree, events, chance.choice(ENDINGS), chance.randint(0, 1000))

@@ -12,8 +12,6 @@ from typing import Any
 import trio
 
 from nursery_otp import (
-    CallExited,
-    CallTimeout,
     Continue,
     Down,
     Exit,
@@ -25,7 +23,6 @@ from nursery_otp import (
     OTPError,
     Refuse,
     RequestCollection,
-    StartTimeout,
     Stop,
     Supervisor,
     SupervisorHandle,
@@ -42,7 +39,6 @@ from nursery_otp import (
     send,
     send_after,
     send_interval,
-    send_nowait,
     shutdown_scope,
     spawn,
     spawn_link,

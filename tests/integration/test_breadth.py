@@ -95,10 +95,10 @@ async def terminated(size: int) -> None:
 
 async def queueing(size: int) -> None:
     """Starts that wait for a place."""
-    async with Tree(strategy="simple_one_for_one", max_children=1, shutdown=False) as supervisor:
-        async with trio.open_nursery() as nursery:
-            for _ in range(size):
-                nursery.start_soon(_start_one, supervisor)
+    tree = Tree(strategy="simple_one_for_one", max_children=1, shutdown=False)
+    async with tree as supervisor, trio.open_nursery() as nursery:
+        for _ in range(size):
+            nursery.start_soon(_start_one, supervisor)
 
 
 async def _start_one(supervisor: Any) -> None:

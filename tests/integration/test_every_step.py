@@ -14,7 +14,7 @@ from nursery_otp import OTPError, Runtime, kill, stop_nowait
 from tests.integration.laboratory import Steps, run_program
 from tests.integration.scenarios import SCENARIOS
 
-STRIDE = int(os.environ.get("STEP_STRIDE", "4"))
+STRIDE = int(os.environ.get("STEP_STRIDE", "6"))
 """Cancellation from outside is tried at each step; of the other ways each takes its share of the steps."""
 
 Scenario = Callable[[list[trio.CancelScope]], Any]

@@ -78,7 +78,7 @@ def what_is_known_of_a_child_fits_together(step: Step) -> None:
             assert not child.returning
         assert not (temporary and (child.returning or child.status == "restarting"))
         if plan is None and child.status == "stopped" and not step.of(s.Finish):
-            assert child.handle is None or child.returning
+            assert child.handle is None
             assert not temporary, "a temporary child that is down is forgotten"
             assert not dynamic, "a dynamic child that is down is forgotten"
 

@@ -166,6 +166,23 @@ def places_are_limited_and_used(step: Step) -> None:
 
 
 @law
+def waiting_starts_are_served_in_order(step: Step) -> None:
+    before, after = ([entry.token for entry in state.waiting] for state in (step.before, step.after))
+    match step.event:
+        case s.Withdraw(token):
+            assert after == [other for other in before if other is not token]
+        case s.AddChild(token, _, wait) if after != before:
+            assert wait
+            assert [*before, token] == after
+        case _ if step.ending is not None:
+            assert [] == after
+        case _ if after != before:
+            assert before[1:] == after
+            assert before[0] is step.after.plan.purpose.token
+            assert step.before.waiting[0].spec is step.actions[-1].spec
+
+
+@law
 def everybody_is_stopped_when_it_ends(step: Step) -> None:
     plan = step.after.plan
     was_ending = step.before.plan is not None and isinstance(step.before.plan.purpose, s.End)

@@ -101,6 +101,17 @@ def test_terminate_between_attempts():
     assert [] == run.feed(s.Retry(0, retry.number, retry.counted, 0.0))
 
 
+def test_the_same_death_twice():
+    """A death is news once, also while the dead incarnation still names the child that is being restarted."""
+    run = dynamic(WORKER)
+    handle = run.handle(0)
+    run.exits(0)
+    run.fail()
+
+    assert [] == run.feed(s.Exited(0, handle, BOOM, 0.0))
+    assert 1 == len(run.state.window.times)
+
+
 def test_restart():
     """A crashed child is restarted alone."""
     run = dynamic(WORKER, WORKER)

@@ -15,7 +15,7 @@ from tests.policy.builders import BOOM, spec
 from tests.policy.shell import Shell
 
 REASONS = [NORMAL, SHUTDOWN, Shutdown("moved"), BOOM, Failed("three"), KILLED]
-QUICK = settings(max_examples=200, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+QUICK = settings(max_examples=120, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 
 WORDS = ["ok"] * 4 + ["fail", "ignore", "die", "die", "time", "time", "terminate", "restart", "delete", "add", "add"]
 RARE = ["stale", "withdraw", "services"]

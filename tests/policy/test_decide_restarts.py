@@ -137,14 +137,17 @@ def test_place_in_the_order():
     assert ["b", "c", "a"] == list(run.statuses())
 
 
-def test_deaths_that_pile_up_are_absorbed():
-    """A death that is noticed after its child was replaced is stale: one restart for both."""
-    run = Run([spec("a"), spec("b")], strategy="one_for_all", max_restarts=1).up()
+@pytest.mark.parametrize("reason", [BOOM, NORMAL, KILLED], ids=str)
+@pytest.mark.parametrize("second", [spec("b"), spec("b", "transient", significant=True)], ids=["plain", "significant"])
+def test_deaths_that_pile_up_are_absorbed(second, reason):
+    """A death that is noticed after its child was replaced is stale, whatever its reason: one restart for both."""
+    flags = {"strategy": "one_for_all", "max_restarts": 1, "auto_shutdown": "any_significant"}
+    run = Run([spec("a"), second], **flags).up()
     dead = run.handle("b")
     run.exits("a")
     run.work_off()
 
-    assert [] == run.feed(s.Exited("b", dead, BOOM, 0.0))
+    assert [] == run.feed(s.Exited("b", dead, reason, 0.0))
     assert 1 == len(run.state.window.times)
     assert {"a": "running", "b": "running"} == run.statuses()
 
@@ -272,6 +275,15 @@ def test_only_the_latest_retry_counts():
 
     assert [] == run.feed(s.Retry("a", first.number, first.counted, 0.0))
     assert [] != run.feed(s.Retry("a", second.number, second.counted, 0.0))
+
+
+def test_last_reason():
+    """Why a child last ended or failed to start is known while it is being restarted."""
+    run = Run([spec("a")]).up()
+    run.exits("a", KILLED)
+    assert KILLED == run.child("a").last
+    run.fail(BOOM)
+    assert BOOM == run.child("a").last
 
 
 def test_ignored_restart():

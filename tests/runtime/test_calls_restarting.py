@@ -211,12 +211,14 @@ async def test_no_wait_on_request(fragile, autojump_clock):
 
 
 async def test_limit_of_zero(fragile, autojump_clock):
-    """A call that does not wait at all does not wait for a restart."""
+    """A call that does not wait at all does not wait for a restart, and is not put through later."""
     await killed()
     with pytest.raises(CallTimeout):
         await Desk.echo.within(0)(DESK, 1)
-
     assert 0 == trio.current_time()
+    await trio.sleep(5)
+
+    assert [] == await Desk.history(DESK)
 
 
 async def test_first_start(tree, nursery, autojump_clock):

@@ -14,6 +14,8 @@ from nursery_otp import (
     resume,
     send_nowait,
     spawn,
+    start,
+    stop,
     suspend,
     trap_exits,
 )
@@ -81,6 +83,31 @@ async def test_status_while_calling(tree):
     assert ("waiting", desk) == (process_info(ref).status, process_info(ref).waits_for)
     go_on.set()
     await wait_all_tasks_blocked()
+
+    assert ("running", None) == (process_info(ref).status, process_info(ref).waits_for)
+
+
+async def test_status_while_starting_and_stopping_another(tree, autojump_clock):
+    """The same for a process that waits until another one is up, or has ended."""
+
+    class Slow(Desk):
+        async def init(self):
+            await trio.sleep(1)
+
+        async def terminate(self, reason):
+            await trio.sleep(1)
+
+    async def process():
+        await stop(await start(Slow))
+        await idle()
+
+    ref = spawn(process)
+    for moment in (0.5, 1.5):
+        await trio.sleep(moment - trio.current_time())
+        other = current_runtime().processes()[-1]
+        assert ("waiting", other) == (process_info(ref).status, process_info(ref).waits_for)
+        assert "Slow" == other._process.label
+    await trio.sleep(2)
 
     assert ("running", None) == (process_info(ref).status, process_info(ref).waits_for)
 

@@ -196,7 +196,7 @@ def check_ledger(runtime):
     assert len(runtime.dead_letters) <= sum(ledger.dead_lettered.values()) + sum(ledger.dropped.values())
 
 
-@settings(max_examples=120, derandomize=True, deadline=None)
+@settings(max_examples=80, derandomize=True, deadline=None)
 @given(st.lists(SPAWN, min_size=2, max_size=5), st.lists(STEPS, min_size=20, max_size=60))
 def test_conservation(spawns, steps):
     """In every quiescent moment sent = handled + queued + dead letters + dropped; in the end nothing is left."""

@@ -6,7 +6,7 @@ import pytest
 import structlog
 from trio.testing import wait_all_tasks_blocked
 
-from nursery_otp import GenServer, Ignore, Stop, kill, send_nowait, spawn, start
+from nursery_otp import GenServer, Ignore, Stop, kill, open_supervisor, send_nowait, spawn, start
 from nursery_otp._runtime import log
 from tests.runtime.helpers import Desk, idle
 
@@ -42,6 +42,20 @@ async def test_what_is_no_crash(tree, caplog, reason):
     desk = await tree.start(Desk, restart="temporary")
     desk._process.request_stop(reason.reason)
     await desk.wait()
+
+    assert [] == [record for record in caplog.records if record.levelno >= logging.WARNING]
+
+
+async def test_interrupt(caplog):
+    """A KeyboardInterrupt is nobody's crash: it leaves the tree, and is no line."""
+
+    async def interrupted():
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        async with open_supervisor():
+            spawn(interrupted)
+            await idle()
 
     assert [] == [record for record in caplog.records if record.levelno >= logging.WARNING]
 

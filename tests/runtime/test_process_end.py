@@ -6,6 +6,7 @@ from trio.testing import wait_all_tasks_blocked
 
 from nursery_otp import (
     CallExited,
+    Deadlock,
     Down,
     Exit,
     Failed,
@@ -14,6 +15,7 @@ from nursery_otp import (
     NoProcess,
     RequestCollection,
     Stop,
+    current_ref,
     current_runtime,
     kill,
     link,
@@ -30,7 +32,7 @@ from nursery_otp import (
 )
 from nursery_otp._behaviours.supervisor_loop import ChildEnded
 from nursery_otp._runtime.lean_mailbox import LeanMailbox
-from tests.runtime.helpers import Desk, as_process, idle
+from tests.runtime.helpers import Desk, as_process, as_task, idle
 
 NAME = Name("server")
 
@@ -292,3 +294,14 @@ async def test_collection_hears_of_the_end(tree):
     with pytest.raises(CallExited) as caught:
         await collection.receive()
     assert Failed("bye") == caught.value.reason
+
+
+@as_process
+async def test_waiting_for_oneself(tree):
+    """A process that waits for its own end would do so for ever: `Deadlock`; a task of it may."""
+    with pytest.raises(Deadlock, match="wait: would wait for ever"):
+        await current_ref().wait()
+    with trio.move_on_after(0) as scope:
+        await as_task(current_ref().wait)
+
+    assert scope.cancelled_caught

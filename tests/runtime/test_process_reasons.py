@@ -345,3 +345,25 @@ async def test_before_it_is_ready(tree, error):
     with pytest.raises(Exception, match="function failed to start") as caught:
         await start(function)
     assert (Crashed(error) if isinstance(error, ValueError) else Failed("boom")) == caught.value.reason
+
+
+async def test_cancelled_that_nobody_sent(tree):
+    """A `Cancelled` that a process has kept from elsewhere and raises is a crash like any other."""
+    kept = []
+
+    async def keep():
+        try:
+            await idle()
+        except trio.Cancelled as error:
+            kept.append(error)
+            raise
+
+    async def function():
+        with trio.move_on_after(0):
+            await keep()
+        raise kept[0]
+
+    reason = await spawn(function).wait()
+
+    assert kept[0] is reason.error
+    assert tree.ref.alive

@@ -12,6 +12,7 @@ from nursery_otp import (
     SHUTDOWN,
     AlreadyStarted,
     Crashed,
+    Exit,
     Failed,
     Ignore,
     InvalidSpec,
@@ -250,3 +251,36 @@ async def test_starter_dies(tree, function):
     ends.append(ref.exit_reason)
 
     assert [Failed("signal") if function is start_link else None] == ends
+
+
+@pytest.mark.parametrize("error", [ValueError("boom"), Stop("boom"), Ignore()])
+@as_process
+async def test_exit_of_a_failed_start_link(tree, error):
+    """As in OTP, a linked start that fails by itself also leaves its `Exit` with a starter that traps exits."""
+    trap_exits()
+    with pytest.raises((StartFailed, StartIgnored)):
+        await start_link(failing(error))
+    await wait_all_tasks_blocked()
+    [message] = drain(mailbox())
+
+    expected = {ValueError: Crashed(error), Stop: Failed("boom"), Ignore: NORMAL}
+    assert isinstance(message, Exit)
+    assert (expected[type(error)], False) == (message.reason, message.source.alive)
+
+
+@as_process
+async def test_no_exit_of_a_killed_start_link(tree):
+    """One that is killed from outside while it starts is told by the error alone."""
+    trap_exits()
+
+    async def killing():
+        await wait_all_tasks_blocked()
+        kill(current_runtime().processes()[-1])
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(killing)
+        with pytest.raises(StartFailed) as caught:
+            await start_link(Hanging)
+
+    assert KILLED == caught.value.reason
+    assert [] == drain(mailbox())

@@ -325,3 +325,18 @@ async def test_drain(tree):
         await stop(ref, drain=drain)
 
         assert seen == server.seen
+
+
+async def test_reason_that_cannot_be_compared(tree):
+    """A reason whose `__eq__` raises does not hurt the one who stops."""
+
+    class Hostile:
+        def __eq__(self, other):
+            raise ValueError
+
+        __hash__ = None
+
+    ref = spawn(idle)
+    await stop(ref, Failed(Hostile()))
+
+    assert isinstance(ref.exit_reason.detail, Hostile)

@@ -327,3 +327,14 @@ async def test_without_a_tree():
     """A name without a tree leads nowhere: `NoRuntime`, at once."""
     with pytest.raises(NoRuntime):
         send_after(1, Name("reader"), 1)
+
+
+async def test_after_the_tree(autojump_clock):
+    """A timer that is set for a process of a tree that has ended sends nothing, and is not active."""
+    async with open_supervisor() as tree:
+        runtime, ref = current_runtime(), spawn(idle)
+        tree.shutdown()
+    timer = send_after(1, ref, "late")
+
+    assert not timer.active
+    runtime.check_empty()

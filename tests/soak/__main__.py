@@ -1,7 +1,7 @@
 """`python -m tests.soak`: turn every cycle a million times and fail if memory grows.
 
-`--cycles N` sets the size (escalations, of which each restarts four processes, turn a tenth of it) and `--only NAME` chooses
-a workload. Exit status 1 if anything grew.
+`--cycles N` sets the size (escalations, of which each restarts four processes, turn a tenth of it), `--only NAME`
+chooses a workload. Exit status 1 if anything grew.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from tests.soak.workloads import WORKLOADS
 
 CYCLES = 1_000_000
 PER_PROCESS = 5
-HEADER = f"{'workload':<18}{'cycles':>10}{'seconds':>9}{'per second':>12}{'RSS':>11}{'objects':>9}{'blocks':>9}{'in cycles':>11}"
+COLUMNS = "{:<18}{:>10}{:>9}{:>12}{:>11}{:>9}{:>9}{:>11}"
+HEADER = COLUMNS.format("workload", "cycles", "seconds", "per second", "RSS", "objects", "blocks", "in cycles")
 
 
 def main(arguments: list[str] | None = None) -> int:

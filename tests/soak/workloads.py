@@ -246,7 +246,8 @@ async def dead_letters(turn: Turn) -> None:
 class Workload:
     """What is turned, how much of it, and what each cycle may leave to the garbage collector.
 
-    A process and its ref know each other, and nothing but the collector can part them: so many objects per process that ended.
+    A process and its ref know each other, and nothing but the collector can part them: so it is counted how many
+    processes end per cycle.
     """
 
     run: Callable[[Turn], Awaitable[None]]

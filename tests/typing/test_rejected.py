@@ -39,7 +39,7 @@ def compare(checker: str, found: dict[int, set[str]]) -> None:
     assert {} == {line: (code, found[line]) for line, code in wanted.items() if code not in found[line]}
 
 
-def test_marks():
+def test_marks() -> None:
     """Every mark can be read, and names at least one checker."""
     marked = [line for line in REJECTED.read_text(encoding="utf-8").splitlines() if "# E:" in line]
 
@@ -47,10 +47,10 @@ def test_marks():
 
 
 @pytest.mark.types
-def test_mypy():
+def test_mypy() -> None:
     """mypy --strict, as the project uses it, rejects exactly the marked lines."""
     command = [sys.executable, "-m", "mypy", "--hide-error-context", "--no-pretty", str(REJECTED)]
-    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, encoding="utf-8", check=False)
+    run = subprocess.run([*map(str, command)], cwd=ROOT, capture_output=True, text=True, encoding="utf-8", check=False)
     found: dict[int, set[str]] = defaultdict(set)
     for line in run.stdout.splitlines():
         if error := MYPY_ERROR.search(line):
@@ -61,7 +61,7 @@ def test_mypy():
 
 
 @pytest.mark.pyright
-def test_pyright(tmp_path):
+def test_pyright(tmp_path: Path) -> None:
     """basedpyright, as the project uses it, rejects exactly the marked lines."""
     options = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["basedpyright"]
     options |= {"include": [str(REJECTED)], "exclude": [], "extraPaths": [str(ROOT / "src"), str(ROOT)]}
@@ -69,7 +69,7 @@ def test_pyright(tmp_path):
     config.write_text(json.dumps(options), encoding="utf-8")
     checker = Path(sys.executable).with_name("basedpyright")
     command = [checker, "--project", config, "--pythonpath", sys.executable, "--outputjson"]
-    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, encoding="utf-8", check=False)
+    run = subprocess.run([*map(str, command)], cwd=ROOT, capture_output=True, text=True, encoding="utf-8", check=False)
     report = json.loads(run.stdout)
     found: dict[int, set[str]] = defaultdict(set)
     for problem in report["generalDiagnostics"]:

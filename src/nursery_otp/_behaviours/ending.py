@@ -8,17 +8,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from pathlib import Path
 
 import trio
 
 from nursery_otp._policy.exits import KILLED, SHUTDOWN
 from nursery_otp._policy.specs import ShutdownLimit
 from nursery_otp._runtime import log
+from nursery_otp._runtime.interrupts import protected
 from nursery_otp._runtime.process import Process
 
 FIRST_REPORT = 5.0
 
 
+@protected
 async def stop_child(process: Process, limit: ShutdownLimit) -> None:
     """Ask a child to stop, give it `limit` seconds, then kill it; return when it has ended."""
     process.on_end = None  # the supervisor knows
@@ -29,6 +32,7 @@ async def stop_child(process: Process, limit: ShutdownLimit) -> None:
     await kill_child(process)
 
 
+@protected
 async def kill_child(process: Process) -> None:
     """End a process without grace, if it has not ended; return when it has."""
     process.interrupt(KILLED)
@@ -42,6 +46,7 @@ async def kill_child(process: Process) -> None:
             after *= 2
 
 
+@protected
 async def end_children(processes: Sequence[Process], limits: Sequence[ShutdownLimit] | None = None) -> None:
     """End all at the same time; those with a limit are asked first. Return when all have ended."""
     asked: list[tuple[float, Process]] = []
@@ -76,14 +81,18 @@ def _report_survivor(process: Process, seconds: float) -> None:
     )
 
 
+_LIBRARIES = (str(Path(trio.__file__).parent), str(Path(__file__).parent.parent))
+
+
 def _where(process: Process) -> str:
-    """The innermost line of Python that the process is at."""
+    """The innermost line of the user's that the process is at."""
     awaited = None if process.task is None else process.task.coro
     line = "?"
     while awaited is not None:
         frame = getattr(awaited, "cr_frame", None) or getattr(awaited, "gi_frame", None)
         if frame is None:
             break
-        line = f"{frame.f_code.co_filename}:{frame.f_lineno}"
+        if not frame.f_code.co_filename.startswith(_LIBRARIES):
+            line = f"{frame.f_code.co_filename}:{frame.f_lineno}"
         awaited = getattr(awaited, "cr_await", None) or getattr(awaited, "gi_yieldfrom", None)
     return line

@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from nursery_otp._policy import supervision as s
+from nursery_otp._runtime.interrupts import protected
 from nursery_otp._runtime.process import Process
 from nursery_otp._runtime.refs import Name
 from nursery_otp.errors import AlreadyStarted
 
 
+@protected
 class ReservedNames:
     """The reservations of one supervisor, by child."""
 
@@ -30,8 +32,15 @@ class ReservedNames:
 
     def release_lost(self, state: s.State) -> None:
         """Give up the names of children that will not come back by themselves: their callers need not wait."""
-        if not self._names or (state.plan is not None and state.plan.next_stop is not None):
-            return  # nothing to do, or in the midst of a longer work
+        if not self._names:
+            return
+        plan = state.plan
+        if plan is not None and plan.next_stop is not None:
+            # In the midst of a longer work. But what is stopped for the supervisor's own end will not come back.
+            stopped = plan.stop[plan.stops_done - 1] if plan.stops_done else None
+            if isinstance(plan.purpose, s.End) and stopped in self._names:
+                self._release(stopped)
+            return
         planned = set() if state.plan is None else set(state.plan.to_start)
         for key in [key for key in self._names if key not in planned and not _is_expected(state, key)]:
             self._release(key)

@@ -96,6 +96,10 @@ class ServerLoop:
         self.mailbox = process.mailbox
         process.on_stop = self.on_stop
 
+    def release(self) -> None:
+        """The process has ended; a traceback may keep this object, but not the process."""
+        del self.process, self.mailbox
+
     async def run(self, process: Process) -> None:
         """The body of the process."""
         process.follow_caller = process.follow_caller or self._class.follow_caller
@@ -133,6 +137,8 @@ class ServerLoop:
             if inspect.isawaitable(result):
                 await result
         except Exception as error:
+            if isinstance(reason, Crashed) and error.__context__ is None:
+                error.__context__ = reason.error  # the crash that terminate was called for is not forgotten
             reason = _reason_of(error)
         if self.reply_after is not None:
             call, value = self.reply_after
@@ -251,10 +257,8 @@ class ServerLoop:
             if type(result) is CoroutineType:
                 result = await self._limited(result, call.label)
         except Exception as error:
-            refusal = own_crash(error, (Refuse,))
-            if not isinstance(refusal, Refuse):
+            if not self._refused(call, error):  # no variable may keep the error: its traceback refers to this frame
                 raise
-            self._refuse(call, refusal)
         else:
             await self._answer(call, result)
 
@@ -289,11 +293,15 @@ class ServerLoop:
             return await running
         raise HandlerTimeout(operation, limit)
 
-    def _refuse(self, call: Call, refusal: Refuse) -> None:
+    def _refused(self, call: Call, error: Exception) -> bool:
+        refusal = own_crash(error, (Refuse,))
+        if not isinstance(refusal, Refuse):
+            return False
         self.process.current_call = None
         if self.sink is not None:
             self._trace("refused", refusal.error)
         call.fail(refusal.error)
+        return True
 
     async def _answer(self, call: Call, result: object) -> None:
         if type(result) is Answer:

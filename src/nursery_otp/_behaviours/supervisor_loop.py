@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import trio
 
@@ -27,6 +27,7 @@ from nursery_otp._policy.exits import NORMAL, Crashed, ExitReason, Shutdown, Sto
 from nursery_otp._policy.specs import ChildSpec, SupervisorFlags, check_children
 from nursery_otp._runtime import log
 from nursery_otp._runtime.calls import Call
+from nursery_otp._runtime.interrupts import protected
 from nursery_otp._runtime.mailbox import EMPTY
 from nursery_otp._runtime.messages import Exit, StopAsked
 from nursery_otp._runtime.process import Process
@@ -36,6 +37,8 @@ from nursery_otp._runtime.spawning import create
 if TYPE_CHECKING:
     from nursery_otp._behaviours.supervisor import Supervisor
 
+
+T = TypeVar("T")
 
 BUDGET = 64
 """How many items are read between two checkpoints."""
@@ -49,6 +52,13 @@ def _is_ending(state: s.State, actions: tuple[s.Action, ...]) -> bool:
     return ending or any(isinstance(action, s.Finish) for action in actions)
 
 
+@trio.lowlevel.disable_ki_protection
+def _users(callback: Callable[[], T]) -> T:
+    """Call what a user wrote: there the KeyboardInterrupt may come as ever."""
+    return callback()
+
+
+@protected
 class SupervisorLoop:
     """One supervisor process from start to end."""
 
@@ -86,6 +96,11 @@ class SupervisorLoop:
         process.trap_exits = True
         process.on_stop = self._on_stop
 
+    def release(self) -> None:
+        """The process has ended, and nobody decides any more."""
+        self._state = self.on_giving_up = None
+        del self._process, self._names
+
     async def run(self, process: Process) -> None:
         """The body of the process."""
         flags, specs = self._definition()
@@ -100,15 +115,18 @@ class SupervisorLoop:
             with trio.CancelScope(shield=True):
                 await self._leave_nothing()
         if crash is not None:
-            raise crash
+            try:
+                raise crash
+            finally:
+                del crash  # its traceback refers to this frame
         raise Stop(self._finish)
 
     def _definition(self) -> tuple[SupervisorFlags, list[ChildSpec]]:
         """Everything is validated before anything is started."""
-        definition = self._make()
+        definition = _users(self._make)
         self._process.follow_caller = self._process.follow_caller or definition.follow_caller
-        flags = definition.flags()
-        specs = check_children(definition.children(), flags)
+        flags = _users(definition.flags)
+        specs = check_children(_users(definition.children), flags)
         if not flags.dynamic:
             return flags, self._requests.with_ids(specs)
         self._requests.template = specs[0] if specs else None
@@ -191,7 +209,8 @@ class SupervisorLoop:
         pending: s.Event | None = event
         while pending is not None:
             current, pending = pending, None
-            self._withdraw_gone()
+            if isinstance(current, _LOSSES):
+                self._withdraw_gone()
             self._state, actions = decide(self._current, current)
             if (
                 self.on_giving_up is not None
@@ -199,10 +218,10 @@ class SupervisorLoop:
                 and _is_ending(self._current, actions)
             ):
                 self.on_giving_up()
-            for action in actions:
-                pending = await self._act(action) or pending
             if isinstance(current, _LOSSES):
                 self._names.release_lost(self._current)
+            for action in actions:
+                pending = await self._act(action) or pending
             if pending is None and self._services_only and self._finish is None and self._current.plan is None:
                 pending = None if isinstance(current, s.StopServices) else s.StopServices()
 
@@ -271,14 +290,14 @@ class SupervisorLoop:
             self._busy_with = self._process.waits_for = None
 
     def _break_cycle(self, child: Process) -> None:
-        """Whoever the child waits for may itself wait for a name that only this supervisor can bring back."""
+        """The child, or whom it waits for, may wait for this supervisor or for a name that only it can bring back."""
         link: Process | None = child
         seen: set[Process] = set()
         while link is not None and link not in seen:
             seen.add(link)
             wait = link.waits_for
             if isinstance(wait, Call):
-                wait.fail_if_kept_by(self._process, link)
+                wait.fail_if_for(self._process, link)
             link = None if wait is None else wait.process
 
     def _create(self, key: s.Key, spec: ChildSpec) -> Process:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from nursery_otp._policy import supervision as s
 from nursery_otp._policy.exits import KILLED, SHUTDOWN, ExitReason
 from nursery_otp._policy.specs import ChildSpec
+from nursery_otp._runtime.interrupts import protected
 from nursery_otp._runtime.messages import Notice
 from nursery_otp._runtime.process import Process
 
@@ -22,6 +23,7 @@ class ChildEnded(Notice):
         self.reason = reason
 
 
+@protected
 class RetryDue(Notice):
     """The turn of a retry has come, at once or after a backoff."""
 
@@ -43,6 +45,7 @@ class BodyEnded(Notice):
     __slots__ = ()
 
 
+@protected
 class StartLimit:
     """Ends a start that is still under way when its time is over.
 

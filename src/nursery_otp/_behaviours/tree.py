@@ -26,16 +26,18 @@ from nursery_otp._policy.specs import AutoShutdown, ChildSpec, Strategy, Supervi
 from nursery_otp._policy.supervision import FailedToStart
 from nursery_otp._policy.timeouts import Timeouts
 from nursery_otp._runtime.context import process_var, runtime_var
+from nursery_otp._runtime.interrupts import protected
 from nursery_otp._runtime.process import Body, Process
 from nursery_otp._runtime.refs import Name
 from nursery_otp._runtime.runtime import Runtime
 from nursery_otp._runtime.spawning import create
-from nursery_otp.errors import StartFailed, SupervisorEnded
+from nursery_otp.errors import LeakedResources, StartFailed, SupervisorEnded
 
 UNSUPERVISED_LIMIT = 5.0
 """How long processes without a supervisor have to stop when the tree has ended."""
 
 
+@protected
 class SupervisionTree:
     """The block of `open_supervisor`; enter it with `async with`."""
 
@@ -100,9 +102,9 @@ class SupervisionTree:
                     self._root.launch(runtime.nursery)
                     await self._root.wait_ended()
                     await self._end_unsupervised()
-                    runtime.cancel_timers()
                     clock_scope.cancel(reason="the supervision tree has ended")
         finally:
+            runtime.cancel_timers()
             self._closed.set()
 
     async def _run_clock(self, scope: trio.CancelScope) -> None:
@@ -139,9 +141,8 @@ class SupervisionTree:
             body_error = await self._wait_for_children()  # noqa: ASYNC102 - the body is over; this may be cancelled
         interrupted = await self._take_down()  # noqa: ASYNC102 - shielded inside
         self._forget_context()
-        self._runtime.check_empty()
         failure = self._failure() if interrupted is None else None  # what was killed for an interrupt did not fail
-        problems = _distinct(body_error, interrupted, *self._runtime.fatal, failure)
+        problems = _distinct(body_error, interrupted, *self._runtime.fatal, failure) or _distinct(self._leak())
         if not problems:
             return True
         if len(problems) == 1 and problems[0] is error:
@@ -206,6 +207,14 @@ class SupervisionTree:
                 return None
             case reason:
                 return SupervisorEnded(self._root.ref, reason)
+
+    def _leak(self) -> BaseException | None:
+        """The check that nothing is left; after another error it would only hide that one."""
+        try:
+            self._runtime.check_empty()
+        except LeakedResources as leak:
+            return leak
+        return None
 
     def _failed_start(self) -> BaseException:
         match self._root.reason:

@@ -45,21 +45,27 @@ class Killed:
         return "killed"
 
 
-@attrs.frozen
+@attrs.frozen(repr=False)
 class Crashed:
     """An exception left the process. OTP: `{Error, Stacktrace}`."""
 
     error: BaseException
 
+    def __repr__(self) -> str:
+        return f"Crashed(error={safe_repr(self.error)})"
+
     def __str__(self) -> str:
         return f"crashed({safe_repr(self.error)})"
 
 
-@attrs.frozen
+@attrs.frozen(repr=False)
 class Failed:
     """The process ended itself, on purpose, with an abnormal reason of its own. OTP: `exit(Detail)`."""
 
     detail: object
+
+    def __repr__(self) -> str:
+        return f"Failed(detail={safe_repr(self.detail)})"
 
     def __str__(self) -> str:
         return f"failed({safe_repr(self.detail)})"

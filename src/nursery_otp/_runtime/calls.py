@@ -16,6 +16,8 @@ import trio
 
 from nursery_otp._policy import checks
 from nursery_otp._runtime.context import process_of_task, process_var, runtime_for
+from nursery_otp._runtime.cycles import deadlock, keeper_of
+from nursery_otp._runtime.interrupts import protected
 from nursery_otp._runtime.messages import Message
 from nursery_otp._runtime.refs import Name, find
 from nursery_otp.errors import CallTimeout, Deadlock, MailboxFull, NoProcess, OTPError
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from nursery_otp._runtime.runtime import Runtime
 
 
+@protected
 class Call:
     """One request on its way. `done` once nobody waits for its answer any more.
 
@@ -118,7 +121,7 @@ class Call:
         self.done = True
         if self.alarm:
             self.runtime.alarms.disarm(self)
-        process = self.process
+        process, self.process = self.process, None  # a void alarm may keep the call for a while, but not the server
         if process is not None and process.owed is not None:
             process.owed.pop(self, None)
 
@@ -139,9 +142,12 @@ class Call:
     def dispatch(self, limit: float) -> None:
         """Send the request; raises at once what is known at once. A limit of 0 sends but does not wait."""
         process = find(self.address)
-        keeper = self._keeper_of(self.address) if process is None and self.wait_for_restart else None
-        if (deadlock := self._cycle(process or keeper)) is not None:
-            raise deadlock
+        awaited = process
+        if process is None and self.wait_for_restart:
+            awaited = keeper_of(self.runtime.registry, self.address)
+        cycle = deadlock(self.label, self.caller, awaited)
+        if cycle is not None:
+            raise cycle
         now = self.runtime.alarms.now()
         self.limit = limit
         self.deadline = now + limit
@@ -163,9 +169,9 @@ class Call:
         if self.done:
             return
         self.process = process
-        deadlock = self._cycle(process)
-        if deadlock is not None:
-            self.fail(deadlock)
+        cycle = deadlock(self.label, self.caller, process)
+        if cycle is not None:
+            self.fail(cycle)
         elif process.reason is not None or process.mailbox.closed:
             self.fail(NoProcess(self.address, self.label))
         elif not process.deliver(self, signal=False):
@@ -174,43 +180,14 @@ class Call:
             else:
                 self.fail(MailboxFull(process.ref, process.mailbox.capacity))
 
-    def _cycle(self, link: Process | None) -> Deadlock | None:
-        """The error of a call that would wait for ever: to oneself, or to somebody who waits for the caller.
-
-        Who waits for a name waits for the incarnation that is starting, or for the supervisor that is to start one.
-        """
-        caller = self.caller
-        if caller is None:
-            return None
-        chain = [caller.ref]
-        seen: set[Process] = set()  # others may wait in a circle through a name that a supervisor keeps
-        while link is not None and link not in seen:
-            seen.add(link)
-            chain.append(link.ref)
-            if link is caller:
-                return Deadlock(self.label, tuple(chain))
-            link = self._next_link(link)
-        return None
-
-    def _next_link(self, link: Process) -> Process | None:
-        waits = link.waits_for
-        if waits is None:
-            return None
-        return waits.process or self._keeper_of(getattr(waits, "address", None))
-
-    def _keeper_of(self, address: Any) -> Process | None:
-        if not isinstance(address, Name):
-            return None
-        registry = self.runtime.registry
-        return registry.find(address.text) or registry.keeper(address.text)
-
     async def perform(self, limit: float) -> Any:
         """Send the request and wait for the answer."""
         caller = self.caller = process_of_task()
         try:
             self.dispatch(limit)
         except OTPError:
-            await trio.lowlevel.checkpoint()  # who tries again and again lets others run; being cancelled comes first
+            # Who tries again and again lets others run, and being cancelled comes first.
+            await trio.lowlevel.checkpoint()  # noqa: ASYNC120
             raise
         if limit <= 0:
             self.abandon()
@@ -268,22 +245,23 @@ class Call:
             error = CallTimeout(self.label, self.address, self.limit)
             trio.lowlevel.reschedule(task, outcome.Error(error))
 
-    def fail_if_kept_by(self, supervisor: Process, waiting: Process) -> None:
-        """This call of `waiting` waits for a name that `supervisor` keeps, which now waits for `waiting` itself."""
-        if self.process is None and isinstance(self.address, Name):
-            registry = self.runtime.registry
-            if registry.find(self.address.text) is None and registry.keeper(self.address.text) is supervisor:
-                registry.stop_waiting(self.address.text, self)
-                self.fail(Deadlock(self.label, (waiting.ref, supervisor.ref, waiting.ref)))
+    def fail_if_for(self, supervisor: Process, waiting: Process) -> None:
+        """Fail this call of `waiting` if it is to a supervisor, or to a name it keeps, that now waits for `waiting`."""
+        registry = self.runtime.registry
+        if self.process is None and keeper_of(registry, self.address) is supervisor:
+            registry.stop_waiting(self.address.text, self)
+        elif self.process is not supervisor:
+            return
+        self.fail(Deadlock(self.label, (waiting.ref, supervisor.ref, waiting.ref)))
 
     def abandon(self) -> None:
         """The caller has gone: the answer, if there will be one, is for nobody."""
         if self.done:
             return
+        process = self.process
         self.close()
         if self.listener is not None:
             self.listener(self)
-        process = self.process
         if process is None:
             if isinstance(self.address, Name):
                 self.runtime.registry.stop_waiting(self.address.text, self)

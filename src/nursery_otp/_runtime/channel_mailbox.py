@@ -15,11 +15,13 @@ from typing import Any
 import trio
 
 from nursery_otp._policy.mailboxes import MailboxOptions
+from nursery_otp._runtime.interrupts import protected
 from nursery_otp._runtime.mailbox import EMPTY, Mailbox, Owner
 
 _WAKE: Any = object()
 
 
+@protected
 class ChannelMailbox(Mailbox):
     """A mailbox that keeps its items in `trio.open_memory_channel`."""
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from types import TracebackType
 
+import trio
+
 from nursery_otp._policy.errors import Ignore
 from nursery_otp._policy.exits import Stop
 
+_KNOWN = "_nursery_otp_traceback"
 _PACKAGE = str(Path(__file__).parent.parent)
 
 
@@ -19,6 +22,12 @@ def own_crash(error: Exception, kinds: tuple[type[Exception], ...] = (Stop, Igno
     return seen if isinstance(seen, kinds) else error
 
 
+def is_cancellation(error: BaseException) -> bool:
+    """Whether it is Trio's `Cancelled`, alone or in a group: then it is a scope's business and nobody's crash."""
+    group = isinstance(error, BaseExceptionGroup) and error.subgroup(trio.Cancelled) is not None
+    return group or isinstance(error, trio.Cancelled)
+
+
 def relevant_traceback(error: BaseException) -> None:
     """Leave the runtime's own frames out of the traceback.
 
@@ -28,4 +37,16 @@ def relevant_traceback(error: BaseException) -> None:
     found: TracebackType | None = error.__traceback__
     while found is not None and found.tb_frame.f_code.co_filename.startswith(_PACKAGE):
         found = found.tb_next
+    _cut_what_was_known(error, found)
     error.__traceback__ = found
+
+
+def _cut_what_was_known(error: BaseException, found: TracebackType | None) -> None:
+    """An exception object that is raised again and again collects the tracebacks of all its raises: keep the last."""
+    known = error.__dict__.get(_KNOWN)
+    entry = found
+    while entry is not None and known is not None:
+        if entry.tb_next is known:
+            entry.tb_next = None
+        entry = entry.tb_next
+    error.__dict__[_KNOWN] = found

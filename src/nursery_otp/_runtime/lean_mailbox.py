@@ -12,11 +12,13 @@ from typing import Any
 import trio
 
 from nursery_otp._policy.mailboxes import MailboxOptions
+from nursery_otp._runtime.interrupts import protected
 from nursery_otp._runtime.mailbox import EMPTY, Mailbox, Owner
 
 _SHORT = 64  # below this many read items cutting them off costs more than it saves
 
 
+@protected
 class LeanMailbox(Mailbox):
     """A single-reader mailbox with nothing inside but a list."""
 

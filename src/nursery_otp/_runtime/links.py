@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from nursery_otp._policy import checks
 from nursery_otp._policy.exits import KILLED, NOPROC, ExitReason, Normal, as_reason
 from nursery_otp._runtime.context import process_for, process_var
+from nursery_otp._runtime.interrupts import protected
 from nursery_otp._runtime.messages import Exit
 from nursery_otp._runtime.refs import Address, find
 from nursery_otp.errors import NoProcess
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from nursery_otp._runtime.process import Process
 
 
+@protected
 def link(target: Address[Any]) -> None:
     """Link the current process with another: when one ends abnormally, so does the other.
 
@@ -33,6 +35,7 @@ def link(target: Address[Any]) -> None:
     connect(process, other)
 
 
+@protected
 def connect(one: Process, other: Process) -> None:
     """Link two living processes."""
     for process, peer in ((one, other), (other, one)):
@@ -41,6 +44,7 @@ def connect(one: Process, other: Process) -> None:
         process.links[peer] = None
 
 
+@protected
 def unlink(target: Address[Any], *, flush: bool = False) -> None:
     """Undo a link; nothing happens if there is none.
 
@@ -54,6 +58,7 @@ def unlink(target: Address[Any], *, flush: bool = False) -> None:
             flush_exits(process, other)
 
 
+@protected
 def disconnect(one: Process, other: Process) -> None:
     """Remove the link between two processes, on both sides."""
     if one.links is not None:
@@ -78,6 +83,7 @@ def trap_exits(enabled: bool = True) -> bool:
     return before
 
 
+@protected
 def send_exit(target: Address[Any], reason: object) -> None:
     """Send an exit signal: the target ends with `reason` at its next checkpoint, or gets `Exit` if it traps exits.
 
@@ -90,6 +96,7 @@ def send_exit(target: Address[Any], reason: object) -> None:
         signal(other, source, as_reason(reason))
 
 
+@protected
 def kill(target: Address[Any]) -> None:
     """End a process without grace: trapping does not help, and its `terminate` is not run. It ends with `KILLED`.
 
@@ -101,6 +108,7 @@ def kill(target: Address[Any]) -> None:
         other.interrupt(KILLED)
 
 
+@protected
 def signal(target: Process, source: Process | None, reason: ExitReason) -> None:
     """What an exit signal does to a process."""
     if target.reason is not None:

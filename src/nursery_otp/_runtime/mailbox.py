@@ -19,6 +19,7 @@ import attrs
 import trio
 
 from nursery_otp._policy.mailboxes import MailboxOptions
+from nursery_otp._runtime.interrupts import protected
 from nursery_otp._runtime.messages import Down, Exit, Notice, Tick
 
 EMPTY: Any = type("EMPTY", (), {"__repr__": lambda _self: "EMPTY"})()
@@ -42,6 +43,18 @@ class Owner(Protocol):
         """A plain function has taken this item out."""
 
 
+class _Nobody:
+    """Whom a mailbox belongs to when its process has ended."""
+
+    def discard(self, item: object, reason: str) -> None: ...
+    def overflow_crash(self, capacity: float) -> None: ...
+    def close_mailbox(self) -> None: ...
+    def received(self, item: object) -> None: ...
+
+
+NOBODY = _Nobody()
+
+
 @attrs.frozen
 class MailboxStatistics:
     """A snapshot of a mailbox: how much is in it, and what became of all that was sent to it."""
@@ -63,6 +76,7 @@ class Waiter:
         self.task = task
 
 
+@protected
 class Mailbox(trio.abc.ReceiveChannel[Any]):
     """The reading end of a process's mailbox, and the runtime's way in."""
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from nursery_otp._policy import checks
 from nursery_otp._policy.exits import NOPROC, ExitReason
 from nursery_otp._runtime.context import process_for
+from nursery_otp._runtime.interrupts import protected
 from nursery_otp._runtime.messages import Down
 from nursery_otp._runtime.refs import Address, Ref, find
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from nursery_otp._runtime.process import Process
 
 
+@protected
 class Monitor:
     """A watch that one process keeps on another; made by `monitor`, ended by `demonitor` or by `Down`."""
 
@@ -59,6 +61,7 @@ class Monitor:
         return f"<Monitor of {self.target} by {self._owner.ref}{'' if self.active else ', over'}>"
 
 
+@protected
 def monitor(target: Address[Any]) -> Monitor:
     """Watch a process: when it ends, `Down(monitor, target, reason)` arrives in the caller's mailbox, once.
 
@@ -76,6 +79,7 @@ def monitor(target: Address[Any]) -> Monitor:
     return attach(owner, target, watched)
 
 
+@protected
 def attach(owner: Process, target: Any, watched: Process) -> Monitor:
     """A monitor on a living process."""
     watch = Monitor(owner, target, watched)
@@ -88,6 +92,7 @@ def attach(owner: Process, target: Any, watched: Process) -> Monitor:
     return watch
 
 
+@protected
 def demonitor(watch: Monitor, *, flush: bool = True) -> bool:
     """End a watch; with `flush` a `Down` of it that is queued already is removed.
 

@@ -11,6 +11,8 @@ lets them out at its root.
 
 from __future__ import annotations
 
+import math
+import weakref
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
@@ -23,10 +25,11 @@ from nursery_otp._runtime import log
 from nursery_otp._runtime.calls import Call
 from nursery_otp._runtime.channel_mailbox import ChannelMailbox
 from nursery_otp._runtime.context import process_var, runtime_var
-from nursery_otp._runtime.crashes import own_crash, relevant_traceback
+from nursery_otp._runtime.crashes import is_cancellation, own_crash, relevant_traceback
+from nursery_otp._runtime.interrupts import protected
 from nursery_otp._runtime.lean_mailbox import LeanMailbox
 from nursery_otp._runtime.links import signal
-from nursery_otp._runtime.mailbox import SIGNALS, Mailbox, Waiter
+from nursery_otp._runtime.mailbox import NOBODY, SIGNALS, Mailbox, Waiter
 from nursery_otp._runtime.messages import Exit, Tick, recipient_of
 from nursery_otp._runtime.refs import Name, Ref, checkpointed
 from nursery_otp.errors import CallExited, Ignore, MailboxFull, MailboxOverflow, NoProcess
@@ -47,11 +50,13 @@ class Waiting(Protocol):
         """The other process, if it is known."""
 
 
+@protected
 class Process:
     """The runtime's side of one process; users hold its `ref`."""
 
     __slots__ = (
         "__weakref__",
+        "_dead_ref",
         "_gate",
         "_interrupted",
         "_polite",
@@ -133,6 +138,15 @@ class Process:
         self._gate: trio.lowlevel.Task | None = None
         runtime.table[self.pid] = self
 
+    def __getattr__(self, name: str) -> Any:
+        # A dead process does not keep its ref alive. If nobody else does either, nobody can tell a new one from it.
+        if name != "ref":
+            raise AttributeError(name)
+        known: weakref.ref[Ref[Any]] = object.__getattribute__(self, "_dead_ref")
+        ref: Ref[Any] = known() or Ref(self)
+        self._dead_ref = weakref.ref(ref)
+        return ref
+
     def __repr__(self) -> str:
         return f"<Process of {self.ref}>"
 
@@ -157,21 +171,26 @@ class Process:
         body = self.body
         if self._interrupted is not None or body is None:
             return self._interrupted or KILLED  # a signal came before the first step
-        crash: Exception | None = None
+        # Nothing here may keep the error: its traceback refers to this frame, and only the collector undoes a cycle.
         try:
             with trio.CancelScope() as self.scope:
-                await body(self)
+                await self._run_body(body)
         except Exception as error:
-            crash = error
-        except BaseException as error:
-            if self.runtime.take_fatal(error):
-                return Crashed(error)  # noqa: ASYNC104 - no Cancelled: take_fatal leaves those alone
-            raise
-        if self._interrupted is not None and (crash is None or not self._polite):
-            return self._interrupted
-        return NORMAL if crash is None else self._crash_reason(crash)
+            return self._crash_reason(error)
+        except BaseException as error:  # noqa: ASYNC103 - a stray Cancelled, of no scope, is a crash like any other
+            if not is_cancellation(error):
+                self.runtime.take_fatal(error)
+            elif trio.current_effective_deadline() == -math.inf:
+                raise
+            return Crashed(error)  # noqa: ASYNC104
+        return self._interrupted or NORMAL
+
+    async def _run_body(self, body: Body) -> None:
+        await body(self)
 
     def _crash_reason(self, error: Exception) -> ExitReason:
+        if self._interrupted is not None and not self._polite:
+            return self._interrupted
         error = own_crash(error)
         if isinstance(error, Stop):
             if isinstance(error.reason, Crashed):
@@ -183,7 +202,6 @@ class Process:
         relevant_traceback(error)
         return Crashed(error)
 
-    @trio.lowlevel.enable_ki_protection
     def _end(self, reason: ExitReason) -> None:
         self.status = "ended"
         self.reason = reason
@@ -201,11 +219,17 @@ class Process:
             self.discard(item, "process ended")
         self.runtime.forget(self)
         self._let_go()
-        if self.started and isinstance(reason, Crashed):
+        if self.started and isinstance(reason, Crashed) and isinstance(reason.error, Exception):
             log.write("error", "process_crashed", process=repr(self.ref), exc_info=reason.error)
 
     def _let_go(self) -> None:
-        """A ref may be kept for ever; what the process was made of need not be."""
+        """A ref may be kept for ever. What the process was made of need not be, nor wait for the garbage collector."""
+        self._dead_ref = weakref.ref(self.ref)
+        del self.ref
+        self.mailbox.owner = NOBODY
+        release = getattr(self.behaviour, "release", None)
+        if release is not None:
+            release()
         self.body = self.behaviour = self.task = self.scope = None
         self.on_end = self.on_stop = self._stop_scopes = None
 
@@ -411,3 +435,7 @@ class Process:
 
 _POLICIES = frozenset({"drop_newest", "drop_oldest"})
 _WITHDRAWN = frozenset({"flushed", "timer cancelled", "caller gone"})
+
+
+# Below this point of the stack is what users wrote: there the KeyboardInterrupt may come as ever.
+trio.lowlevel.disable_ki_protection(Process._run_body)

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeAlias, TypeVar, ru
 import trio
 
 from nursery_otp._policy.exits import ExitReason, safe_repr
-from nursery_otp._runtime.context import runtime_for
-from nursery_otp.errors import InvalidSpec, NoProcess
+from nursery_otp._runtime.context import process_of_task, runtime_for
+from nursery_otp.errors import Deadlock, InvalidSpec, NoProcess
 
 if TYPE_CHECKING:
     from nursery_otp._runtime.process import Process
@@ -54,7 +54,9 @@ class Ref(Generic[S_co]):
         return self._process.start_value
 
     async def wait(self) -> ExitReason:
-        """Wait until the process has ended; why it did."""
+        """Wait until the process has ended; why it did. `Deadlock` if it is the caller itself."""
+        if process_of_task() is self._process:
+            raise Deadlock("wait", (self, self))
         return await self._process.wait_ended()
 
     def __repr__(self) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from nursery_otp._runtime.interrupts import protected
 from nursery_otp.errors import AlreadyNamed, NameTaken, NoProcess
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ class Entry:
         self.waiting: dict[Call, None] | None = None
 
 
+@protected
 class Registry:
     """All names of a runtime."""
 

@@ -10,6 +10,7 @@ import trio
 
 from nursery_otp._policy import checks
 from nursery_otp._runtime.calls import Call, checked_limit
+from nursery_otp._runtime.interrupts import protected
 from nursery_otp.errors import CallTimeout, OTPError
 
 R = TypeVar("R")
@@ -50,6 +51,7 @@ class Request(Generic[R]):
         return f"<Request {self._call.label} to {self._call.address}{', done' if self.done else ''}>"
 
 
+@protected
 def send_request(call: Call) -> Request[Any]:
     """Send a call without waiting; what fails at once fails when the answer is asked for."""
     call.keep_result = True
@@ -60,6 +62,7 @@ def send_request(call: Call) -> Request[Any]:
     return Request(call)
 
 
+@protected
 class RequestCollection(Generic[R, L]):
     """Requests that are under way, each with a label, answered in the order in which the answers come.
 
@@ -105,7 +108,7 @@ class RequestCollection(Generic[R, L]):
         await trio.lowlevel.checkpoint_if_cancelled()
         call = self._next()
         if call is None:
-            with trio.CancelScope(deadline=trio.current_time() + limit):
+            with trio.CancelScope(deadline=trio.current_time() + limit):  # noqa: ASYNC912 - _next is None at first
                 while (call := self._next()) is None:
                     await self._sleep()
         else:

@@ -18,6 +18,7 @@ from nursery_otp._policy.exits import ExitReason
 from nursery_otp._policy.timeouts import Timeouts
 from nursery_otp._runtime import log
 from nursery_otp._runtime.alarms import Alarms
+from nursery_otp._runtime.interrupts import protected
 from nursery_otp._runtime.messages import DeadLetter
 from nursery_otp._runtime.registry import Registry
 from nursery_otp.errors import LeakedResources
@@ -52,6 +53,7 @@ class Ledger:
         return self.sent == self.handled + self.queued + gone
 
 
+@protected
 class Runtime:
     """The shared state of one supervision tree; made by `open_supervisor`, found with `current_runtime`."""
 
@@ -117,15 +119,11 @@ class Runtime:
         process.mailbox.sent = process.mailbox.handled = 0
         self.table.pop(process.pid, None)
 
-    def take_fatal(self, error: BaseException) -> bool:
-        """Keep an exception that is nobody's crash, and stop the tree for it; False for a foreign `Cancelled`."""
-        group = isinstance(error, BaseExceptionGroup) and error.subgroup(trio.Cancelled) is not None
-        if group or isinstance(error, trio.Cancelled):
-            return False
+    def take_fatal(self, error: BaseException) -> None:
+        """Keep an exception that is nobody's crash, and stop the tree for it."""
         self.fatal.append(error)
         if self.on_fatal is not None:
             self.on_fatal()
-        return True
 
     # ------------------------------------------------------------------------------------- counters
 

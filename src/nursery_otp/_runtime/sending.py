@@ -7,12 +7,14 @@ from typing import Any
 import trio
 
 from nursery_otp._runtime.context import process_var, runtime_for
+from nursery_otp._runtime.interrupts import protected
 from nursery_otp._runtime.process import Process
 from nursery_otp._runtime.refs import Address, Name, find
 from nursery_otp._runtime.runtime import Runtime
 from nursery_otp.errors import NoProcess
 
 
+@protected
 def send_nowait(target: Address[Any], message: object) -> None:
     """Put a message into the mailbox of a process, without waiting.
 
@@ -25,6 +27,7 @@ def send_nowait(target: Address[Any], message: object) -> None:
     process.accept(message)
 
 
+@protected
 async def send(target: Address[Any], message: object) -> None:
     """As `send_nowait`, but where the mailbox's policy is "block", wait for room. Cancelled: nothing was sent."""
     process = find(target)
@@ -34,6 +37,7 @@ async def send(target: Address[Any], message: object) -> None:
     await process.accept_blocking(message)
 
 
+@protected
 def cast_message(target: Any, message: object) -> None:
     """Never blocks and never raises for want of a receiver: what finds none, or no room, is a dead letter."""
     process = find(target)

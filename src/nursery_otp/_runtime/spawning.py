@@ -18,6 +18,7 @@ from nursery_otp._policy import checks
 from nursery_otp._policy.exits import KILLED, NORMAL
 from nursery_otp._policy.mailboxes import DEFAULT_MAILBOX, MailboxOptions
 from nursery_otp._runtime.context import process_for, process_of_task, process_var, runtime_for
+from nursery_otp._runtime.interrupts import protected
 from nursery_otp._runtime.links import connect, disconnect, flush_exits
 from nursery_otp._runtime.monitors import Monitor, attach, demonitor
 from nursery_otp._runtime.process import Body, Process
@@ -53,14 +54,12 @@ class _FunctionBody:
 
     async def run(self, process: Process) -> None:
         self._process = process
-        if self._reports:
-            running = self._function(*self._args, task_status=self)
-        else:
-            process.ready()
-            running = self._function(*self._args)
+        running = self._function(*self._args, **({"task_status": self} if self._reports else {}))
         if not inspect.isawaitable(running):
             label = process.label
             raise TypeError(f"{label}() returned {running!r}: a process is an async function ('async def {label}')")
+        if not self._reports:
+            process.ready()
         await running
 
     def started(self, value: Any = None) -> None:
@@ -95,6 +94,7 @@ def label_of(factory: Any) -> str:
 # ----------------------------------------------------------------------------------------- creating
 
 
+@protected
 def create(
     runtime: Runtime,
     factory: Callable[..., Any],
@@ -143,6 +143,7 @@ def _launch(runtime: Runtime, process: Process) -> None:
 # ----------------------------------------------------------------------------------------- spawning
 
 
+@protected
 def _spawn(function: Any, args: Any, name: Any, *, trap_exits: bool, mailbox: MailboxOptions) -> Process:
     _check_options(function, name, mailbox)
     checks.flag("trap_exits", trap_exits)
@@ -167,6 +168,7 @@ def spawn(
     return _spawn(function, args, name, trap_exits=trap_exits, mailbox=mailbox).ref
 
 
+@protected
 def spawn_link(
     function: Callable[[*Ts], Awaitable[object]],
     *args: *Ts,
@@ -182,6 +184,7 @@ def spawn_link(
     return process.ref
 
 
+@protected
 def spawn_monitor(
     function: Callable[[*Ts], Awaitable[object]],
     *args: *Ts,
@@ -198,6 +201,7 @@ def spawn_monitor(
 # ----------------------------------------------------------------------------------------- starting
 
 
+@protected
 class _Start:
     """One start that somebody waits for, with or without a link to the one who waits."""
 
@@ -276,7 +280,8 @@ async def start(
     within: float = math.inf,
     mailbox: MailboxOptions = DEFAULT_MAILBOX,
 ) -> Ref[S]: ...
-async def start(  # type: ignore[misc] # mypy does not compare TypeVarTuple with *args: Any
+@protected  # type: ignore[misc] # mypy does not compare TypeVarTuple with *args: Any
+async def start(
     factory: Callable[..., Any],
     /,
     *args: Any,
@@ -311,7 +316,8 @@ async def start_link(
     within: float = math.inf,
     mailbox: MailboxOptions = DEFAULT_MAILBOX,
 ) -> Ref[S]: ...
-async def start_link(  # type: ignore[misc]
+@protected  # type: ignore[misc]
+async def start_link(
     factory: Callable[..., Any],
     /,
     *args: Any,
@@ -347,7 +353,8 @@ async def start_monitor(
     within: float = math.inf,
     mailbox: MailboxOptions = DEFAULT_MAILBOX,
 ) -> tuple[Ref[S], Monitor]: ...
-async def start_monitor(  # type: ignore[misc]
+@protected  # type: ignore[misc]
+async def start_monitor(
     factory: Callable[..., Any],
     /,
     *args: Any,

@@ -10,11 +10,14 @@ import trio
 from nursery_otp._policy import checks
 from nursery_otp._policy.exits import NORMAL, ExitReason, as_reason
 from nursery_otp._runtime.context import process_of_task
+from nursery_otp._runtime.cycles import deadlock
+from nursery_otp._runtime.interrupts import protected
 from nursery_otp._runtime.process import Process
 from nursery_otp._runtime.refs import Address, find, find_alive
-from nursery_otp.errors import CallExited, Deadlock, NoProcess, StopTimeout
+from nursery_otp.errors import CallExited, NoProcess, StopTimeout
 
 
+@protected
 def stop_nowait(target: Address[Any], reason: object = NORMAL, *, drain: bool = False) -> None:
     """Ask a process to end with `reason`, and go on. `NoProcess` if there is none.
 
@@ -25,6 +28,7 @@ def stop_nowait(target: Address[Any], reason: object = NORMAL, *, drain: bool = 
     find_alive(target, "stop").request_stop(as_reason(reason), drain=drain)
 
 
+@protected
 async def stop(target: Address[Any], reason: object = NORMAL, *, drain: bool = False, within: float = math.inf) -> None:
     """Ask a process to end with `reason`, as `stop_nowait`, and wait until it has.
 
@@ -37,8 +41,10 @@ async def stop(target: Address[Any], reason: object = NORMAL, *, drain: bool = F
         await trio.lowlevel.checkpoint()
         raise NoProcess(target, "stop")
     caller = process_of_task()
-    if process is caller:
-        raise Deadlock("stop", (process.ref, process.ref))
+    cycle = deadlock("stop", caller, process)
+    if cycle is not None:
+        await trio.lowlevel.checkpoint()
+        raise cycle
     asked = as_reason(reason)
     process.request_stop(asked, drain=drain)
     if caller is None:
@@ -49,6 +55,13 @@ async def stop(target: Address[Any], reason: object = NORMAL, *, drain: bool = F
         await _wait(process, asked, within)
     finally:
         caller.waits_for = None
+
+
+def _same(ended: ExitReason, asked: ExitReason) -> bool:
+    try:
+        return ended is asked or bool(ended == asked)
+    except Exception:  # of a user's __eq__, about which the stop is not
+        return False
 
 
 class _Ending:
@@ -66,5 +79,5 @@ async def _wait(process: Process, asked: ExitReason, within: float) -> None:
         ended = await process.wait_ended()
     if ended is None:
         raise StopTimeout(process.ref, within)
-    if ended != asked:
+    if not _same(ended, asked):
         raise CallExited(f"stop of {process.ref}", ended)

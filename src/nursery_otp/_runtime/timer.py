@@ -8,12 +8,14 @@ from typing import Any
 from nursery_otp._policy import checks
 from nursery_otp._runtime import log
 from nursery_otp._runtime.context import runtime_for
+from nursery_otp._runtime.interrupts import protected
 from nursery_otp._runtime.messages import Tick
 from nursery_otp._runtime.process import Process
 from nursery_otp._runtime.refs import Address, find
 from nursery_otp._runtime.runtime import Runtime
 
 
+@protected
 class Timer:
     """A message that is due; made by `send_after` and `send_interval`."""
 
@@ -27,7 +29,8 @@ class Timer:
         self._due = runtime.alarms.now() + delay
         self._carriers: dict[Process, None] = {}
         self.alarm = 0
-        runtime.alarms.arm(self._due, self)
+        if not runtime.closed:
+            runtime.alarms.arm(self._due, self)
 
     @property
     def active(self) -> bool:
@@ -49,8 +52,9 @@ class Timer:
             self._runtime.count_sent_to_nobody()
             self._runtime.bury(self._target, self._message, "noproc")
         if self._period < math.inf and not self._is_over():
-            late = max(0.0, self._runtime.alarms.now() - self._due)
-            self._due += (math.floor(late / self._period) + 1) * self._period
+            now = self._runtime.alarms.now()
+            due = self._due + (math.floor(max(0.0, now - self._due) / self._period) + 1) * self._period
+            self._due = max(due, math.nextafter(now, math.inf))  # a period may be shorter than the clock can tell
             self._runtime.alarms.arm(self._due, self)
 
     def _receiver(self) -> Process | None:
