@@ -205,6 +205,26 @@ async def test_group_restart_keeps_all_names(autojump_clock):
         assert 10 == trio.current_time() - begun
 
 
+async def test_names_of_those_who_will_return(autojump_clock):
+    """A group restart that fails half-way keeps the names of all that its next attempt will bring back."""
+
+    class Team(Supervisor):
+        strategy = "one_for_all"
+        max_restarts = 9
+
+        def children(self):
+            return [child(Moody, [None, KeyError()], id="moody", backoff=CALM), child(Puppet, name=NAME)]
+
+    async with Stage() as supervisor:
+        await supervisor.start(Team)
+        await crash_of(whereis(NAME))
+        await trio.sleep(1)
+
+        assert {"x": None} == current_runtime().names()
+        assert "there" == await Puppet.ask.within(60)(NAME, "there")
+        assert 10 == trio.current_time()
+
+
 async def test_no_two_incarnations(autojump_clock):
     """Two incarnations of a child never overlap, however slowly the old one ends."""
     alive, most = [], []

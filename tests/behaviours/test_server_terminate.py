@@ -12,6 +12,8 @@ from nursery_otp import (
     Crashed,
     Exit,
     Failed,
+    Ignore,
+    Later,
     Stop,
     current_ref,
     current_runtime,
@@ -24,7 +26,7 @@ from nursery_otp import (
     stop_nowait,
 )
 from tests.behaviours.origins import Server, started
-from tests.behaviours.stage import Puppet, Stage, Trapper, crash, error_in, pause
+from tests.behaviours.stage import Puppet, Stage, Trapper, crash, error_in, note_outcome, pause
 
 
 def raise_stop(reason):
@@ -198,3 +200,50 @@ async def test_second_stop_is_no_second_terminate():
 
         assert Failed("first") == await ref.wait()
     assert 1 == diary.count(("terminate", Failed("first")))
+
+
+async def test_last_replies():
+    """In its terminate a server may still answer those whom it owes a reply; the others learn of the end."""
+    diary = []
+
+    def put_off(server):
+        server.laters = [*getattr(server, "laters", []), Later()]
+        return server.laters[-1].pending()
+
+    def say_goodbye(server):
+        server.note("waited", server.laters[0].reply("goodbye"))
+
+    async with Stage(), trio.open_nursery() as nursery:
+        ref = await started("init", None, diary, terminate=say_goodbye)
+        for name in ("first", "second"):
+            nursery.start_soon(note_outcome, diary, name, Server.ask(ref, put_off))
+            await trio.testing.wait_all_tasks_blocked()
+        await stop(ref, "end")
+
+    assert ["init", ("terminate", Failed("end")), ("waited", True)] == diary[:3]
+    replies = dict(diary[3:])
+    assert "goodbye" == replies["first"]
+    assert Failed("end") == replies["second"].reason
+
+
+async def test_ignore_after_the_start():
+    """`Ignore` only has a meaning while a server starts; later it is a crash."""
+
+    def act(_server):
+        raise Ignore
+
+    async with Stage():
+        ref = await started("cast", act, [])
+
+        assert "Ignore: " == error_in(await ref.wait())
+
+
+async def test_trapping_by_specification():
+    """A child specification can make a server trap exits that does not do so by itself."""
+    diary = []
+    async with Stage() as supervisor:
+        ref = await supervisor.start(Puppet, diary, trap_exits=True)
+        send_exit(ref, "gone")
+        await stop(ref, drain=True)
+
+    assert ["init", ("info", Exit(None, Failed("gone"))), ("terminate", NORMAL)] == diary[:3]

@@ -279,7 +279,8 @@ def test_two_children_at_once():
         run(main)
 
 
-def test_body_that_does_not_listen():
+@pytest.mark.parametrize("supervised", [True, False])
+def test_body_that_does_not_listen(supervised):
     """The tree is stopped at once, even if the body is shielded and goes on for a while."""
     times = []
 
@@ -289,8 +290,10 @@ def test_body_that_does_not_listen():
 
     async def main():
         async with open_supervisor([child(Timed)]) as supervisor:
-            ref = await supervisor.start(Puppet, id="other")
-            Puppet.tell(ref, interrupt)
+            if supervised:
+                await supervisor.start(function)
+            else:
+                spawn(function)
             with trio.CancelScope(shield=True):
                 await trio.sleep(50)
         times.append("never")

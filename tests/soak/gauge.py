@@ -40,10 +40,10 @@ def _resident() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # never sinks, but also grows with a leak
 
 
-# What may be left, however much was done: caches fill up slowly, a heap of alarms keeps a thousand void entries.
+# What may be left, however much was done: caches fill up slowly.
 RESIDENT = 8 * 2**20
-OBJECTS = 2_500
-BLOCKS = 6_000
+OBJECTS = 1_000
+BLOCKS = 4_000
 UNCOLLECTED = 300
 
 

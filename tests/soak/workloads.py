@@ -244,25 +244,21 @@ async def dead_letters(turn: Turn) -> None:
 
 @attrs.frozen
 class Workload:
-    """What is turned, how much of it, and what each cycle may leave to the garbage collector.
-
-    A process and its ref know each other, and nothing but the collector can part them: so it is counted how many
-    processes end per cycle.
-    """
+    """What is turned, how much of it, and how many crashes there are in a cycle."""
 
     run: Callable[[Turn], Awaitable[None]]
     share: float = 1.0
-    processes: float = 0.0
+    crashes: int = 0
 
 
 WORKLOADS = {
-    "crash-restarts": Workload(crash_restarts, processes=1),
-    "escalations": Workload(escalations, share=0.1, processes=4),
-    "monitors": Workload(monitors, processes=0.1),
-    "links": Workload(links, processes=0.1),
+    "crash-restarts": Workload(crash_restarts, crashes=1),
+    "escalations": Workload(escalations, share=0.1, crashes=2),
+    "monitors": Workload(monitors),
+    "links": Workload(links),
     "call timeouts": Workload(timeouts),
-    "start-stop": Workload(starts, processes=1),
-    "dynamic children": Workload(children, processes=1),
+    "start-stop": Workload(starts),
+    "dynamic children": Workload(children),
     "timers": Workload(timers),
     "dead letters": Workload(dead_letters),
 }

@@ -41,6 +41,20 @@ def relevant_traceback(error: BaseException) -> None:
     error.__traceback__ = found
 
 
+def empty_own_frames(error: BaseException) -> None:
+    """Let go of what the runtime's own frames refer to: the frames that called the ones in the traceback.
+
+    Newer Pythons keep those as well, and with them the process. They all have returned but for the one that runs.
+    """
+    frame = None if error.__traceback__ is None else error.__traceback__.tb_frame.f_back
+    while frame is not None and frame.f_code.co_filename.startswith(_PACKAGE):
+        try:
+            frame.clear()
+        except RuntimeError:  # the one that runs
+            return
+        frame = frame.f_back
+
+
 def _cut_what_was_known(error: BaseException, found: TracebackType | None) -> None:
     """An exception object that is raised again and again collects the tracebacks of all its raises: keep the last."""
     known = error.__dict__.get(_KNOWN)

@@ -25,7 +25,7 @@ from nursery_otp._runtime import log
 from nursery_otp._runtime.calls import Call
 from nursery_otp._runtime.channel_mailbox import ChannelMailbox
 from nursery_otp._runtime.context import process_var, runtime_var
-from nursery_otp._runtime.crashes import is_cancellation, own_crash, relevant_traceback
+from nursery_otp._runtime.crashes import empty_own_frames, is_cancellation, own_crash, relevant_traceback
 from nursery_otp._runtime.interrupts import protected
 from nursery_otp._runtime.lean_mailbox import LeanMailbox
 from nursery_otp._runtime.links import signal
@@ -166,6 +166,9 @@ class Process:
         finally:
             # Only what must not be stopped here (a Cancelled of an outer scope) passes this point as an exception.
             self._end(reason)
+            if isinstance(reason, Crashed):
+                empty_own_frames(reason.error)
+            del self, reason  # a traceback may keep this frame
 
     async def _live(self) -> ExitReason:
         body = self.body
