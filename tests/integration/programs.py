@@ -109,7 +109,7 @@ def branch(chance: Random, depth: int, *, auto: bool = False) -> Branch:
     mode = chance.choice(["never", "never", "any_significant", "all_significant"])
     flags: dict[str, Any] = {
         "strategy": strategy,
-        "max_restarts": chance.choice([100, 100, 3, 1, 0]),
+        "max_restarts": chance.choice([100, 100, 3, 1, 0] if depth < 3 else [100, 100, 100, 3]),
         "auto_shutdown": mode if depth < 3 else "never",
     }
     below_auto = flags["auto_shutdown"] != "never"
@@ -178,9 +178,9 @@ def order(chance: Random, depth: int = 2) -> tuple[Any, ...]:
 
 
 ORDERS = [
-    *("crash", "crash", "crash together", "stop", "link", "link", "unlink", "monitor", "monitor", "demonitor", "trap"),
-    *("spawn", "spawn", "idle", "sleep", "exit", "kill", "after", "every", "cancel timer", "nothing", "refuse"),
-    *("later", "answer and stop", "call", "call", "tell", "continue"),
+    *("crash", "crash", "crash together", "stop", "link", "link", "link", "unlink", "unlink", "monitor", "monitor"),
+    *("demonitor", "demonitor", "trap", "trap", "spawn", "spawn", "idle", "sleep", "exit", "kill", "after", "every"),
+    *("cancel timer", "nothing", "refuse", "later", "answer and stop", "call", "call", "tell", "continue"),
 ]
 
 
@@ -242,5 +242,5 @@ class Program:
     @classmethod
     def by(cls, chance: Random) -> Program:
         tree = branch(chance, 3)
-        events = [(event(chance), chance.choice(PAUSES)) for _ in range(chance.randint(5, 30))]
+        events = [(event(chance), chance.choice(PAUSES)) for _ in range(chance.randint(5, 40))]
         return cls(tree, events, chance.choice(ENDINGS), chance.randint(0, 1000))
