@@ -76,6 +76,15 @@ from nursery_otp._behaviours.system import (
     trace as trace,
 )
 from nursery_otp._behaviours.tree import open_supervisor as open_supervisor
+from nursery_otp._policy.events import (
+    EVENTS as EVENTS,
+)
+from nursery_otp._policy.events import (
+    Event as Event,
+)
+from nursery_otp._policy.events import (
+    SpanEvents as SpanEvents,
+)
 from nursery_otp._policy.exits import (
     KILLED as KILLED,
 )
@@ -215,6 +224,8 @@ from nursery_otp._runtime.spawning import (
 )
 from nursery_otp._runtime.stopping import stop as stop
 from nursery_otp._runtime.stopping import stop_nowait as stop_nowait
+from nursery_otp._runtime.telemetry import SpanEmitter as SpanEmitter
+from nursery_otp._runtime.telemetry import Telemetry as Telemetry
 from nursery_otp._runtime.timer import Timer as Timer
 from nursery_otp._runtime.timer import send_after as send_after
 from nursery_otp._runtime.timer import send_interval as send_interval

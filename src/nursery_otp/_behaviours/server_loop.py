@@ -21,7 +21,7 @@ from nursery_otp._runtime import log
 from nursery_otp._runtime.calls import Call
 from nursery_otp._runtime.crashes import own_crash
 from nursery_otp._runtime.mailbox import EMPTY
-from nursery_otp._runtime.messages import Exit, Message, StopAsked, Tick
+from nursery_otp._runtime.messages import Envelope, Exit, Message, StopAsked, Tick
 from nursery_otp._runtime.process import Process
 from nursery_otp.errors import BadReturn, CallTimeout, HandlerTimeout, UnknownOperation
 
@@ -174,8 +174,10 @@ class ServerLoop:
             budget -= 1
             item = mailbox.take() if not self.suspended else mailbox.take_first(self._overtakes)
             if item is not EMPTY:
+                process.handling = item
                 await self._handle(item)
             elif self._idle is None or self.suspended:
+                process.handling = None
                 await mailbox.park()
                 budget = BUDGET
             elif self._idle == 0:
@@ -186,6 +188,7 @@ class ServerLoop:
 
     async def _wait_idly(self, seconds: float) -> None:
         self._idle_over = False
+        self.process.handling = None
         alarms = self.process.runtime.alarms
         alarms.arm(alarms.now() + seconds, self)
         try:
@@ -210,12 +213,12 @@ class ServerLoop:
             return
         self._idle = None
         if self.sink is not None:
-            self._trace("received", item.message if isinstance(item, Call | Tick) else item)
+            self._trace("received", item.message if isinstance(item, Call | Tick | Envelope) else item)
         if kind is Call:
             await self._call(item)
         elif kind is Message:
             await self._cast(item)
-        elif kind is Tick:
+        elif kind is Tick or kind is Envelope:
             await (self._cast(item.message) if type(item.message) is Message else self._info(item.message))
         elif kind is StopAsked or self._from_parent(item):
             raise Stop(item.reason)

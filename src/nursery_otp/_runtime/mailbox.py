@@ -20,7 +20,7 @@ import trio
 
 from nursery_otp._policy.mailboxes import MailboxOptions
 from nursery_otp._runtime.interrupts import protected
-from nursery_otp._runtime.messages import Down, Exit, Notice, Tick
+from nursery_otp._runtime.messages import Down, Envelope, Exit, Notice, Tick
 
 EMPTY: Any = type("EMPTY", (), {"__repr__": lambda _self: "EMPTY"})()
 
@@ -42,6 +42,9 @@ class Owner(Protocol):
     def received(self, item: object) -> None:
         """A plain function has taken this item out."""
 
+    def finished(self) -> None:
+        """A plain function asks for its next message, so it is done with the last one."""
+
 
 class _Nobody:
     """Whom a mailbox belongs to when its process has ended."""
@@ -50,6 +53,7 @@ class _Nobody:
     def overflow_crash(self, capacity: float) -> None: ...
     def close_mailbox(self) -> None: ...
     def received(self, item: object) -> None: ...
+    def finished(self) -> None: ...
 
 
 NOBODY = _Nobody()
@@ -219,13 +223,12 @@ class Mailbox(trio.abc.ReceiveChannel[Any]):
         """The next message; `trio.WouldBlock` if there is none."""
         if self.closed:
             raise trio.ClosedResourceError
+        self.owner.finished()
         item = self.take()
         if item is EMPTY:
             raise trio.WouldBlock
-        if type(item) is Tick:
-            return item.message
         self.owner.received(item)
-        return item
+        return item.message if type(item) is Tick or type(item) is Envelope else item
 
     async def receive(self) -> Any:
         """The next message, waiting for one if there is none. OTP: `receive`.
@@ -233,6 +236,7 @@ class Mailbox(trio.abc.ReceiveChannel[Any]):
         A request made with a client function arrives as a `Call`, to be answered with its `reply` or `fail`.
         """
         await trio.lowlevel.checkpoint_if_cancelled()
+        self.owner.finished()
         waited = False
         while not self.closed and len(self) == 0:
             await self.park()

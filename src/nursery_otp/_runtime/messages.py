@@ -81,6 +81,20 @@ class Tick:
         self.message = message
 
 
+class Envelope:
+    """An ordinary message with something to carry: the context it was sent in, and what its sender says about it.
+
+    Readers get the message alone. `context` is the tracer's, `info` what `current_message` shows; either may be None.
+    """
+
+    __slots__ = ("context", "info", "message")
+
+    def __init__(self, message: object, context: object = None, info: Any = None) -> None:
+        self.message = message
+        self.context = context
+        self.info = info
+
+
 class Notice:
     """Something the runtime tells itself through a mailbox; never a dead letter."""
 

@@ -30,7 +30,7 @@ from nursery_otp._runtime.interrupts import protected
 from nursery_otp._runtime.lean_mailbox import LeanMailbox
 from nursery_otp._runtime.links import signal
 from nursery_otp._runtime.mailbox import NOBODY, SIGNALS, Mailbox, Waiter
-from nursery_otp._runtime.messages import Exit, Tick, recipient_of
+from nursery_otp._runtime.messages import Envelope, Exit, Tick, recipient_of
 from nursery_otp._runtime.refs import Name, Ref, checkpointed
 from nursery_otp.errors import CallExited, Ignore, MailboxFull, MailboxOverflow, NoProcess
 
@@ -67,6 +67,7 @@ class Process:
         "child_key",
         "current_call",
         "follow_caller",
+        "handling",
         "ignored",
         "label",
         "links",
@@ -123,6 +124,7 @@ class Process:
         self.start_value: Any = None
         self.child_key = child_key
         self.follow_caller = False
+        self.handling: object = None  # what was read last, until the next is asked for
         self.links: dict[Process, None] | None = None
         self.watchers: dict[Monitor, None] | None = None
         self.monitors: dict[Monitor, None] | None = None
@@ -220,6 +222,9 @@ class Process:
         self._open_gate()
         for item in left:
             self.discard(item, "process ended")
+        emit = self.runtime.telemetry.process_ended
+        if emit is not None:
+            emit({"handled": self.mailbox.handled}, {"ref": self.ref, "reason": reason})
         self.runtime.forget(self)
         self._let_go()
         if self.started and isinstance(reason, Crashed) and isinstance(reason.error, Exception):
@@ -233,7 +238,7 @@ class Process:
         release = getattr(self.behaviour, "release", None)
         if release is not None:
             release()
-        self.body = self.behaviour = self.task = self.scope = None
+        self.body = self.behaviour = self.task = self.scope = self.handling = None
         self.on_end = self.on_stop = self._stop_scopes = None
 
     def _fail_callers(self, left: list[Any]) -> None:
@@ -284,6 +289,10 @@ class Process:
         self.started = True
         self.runtime.registry.announce(self)
         self._open_gate()
+        emit = self.runtime.telemetry.process_started
+        if emit is not None:
+            supervisor = None if self.supervisor is None else self.supervisor.ref
+            emit({}, {"ref": self.ref, "label": self.label, "name": self.name, "supervisor": supervisor})
 
     def _open_gate(self) -> None:
         gate, self._gate = self._gate, None
@@ -375,7 +384,11 @@ class Process:
     def overflow_crash(self, capacity: float) -> None:
         self.interrupt(Crashed(MailboxOverflow(capacity)))
 
+    def finished(self) -> None:
+        self.handling = None
+
     def received(self, item: object) -> None:
+        self.handling = item
         if isinstance(item, Call):
             item.owe()  # so that the end of this process fails it, should it not be answered
 
@@ -425,7 +438,7 @@ class Process:
         elif reason in _WITHDRAWN or (isinstance(item, SIGNALS) and not isinstance(item, Tick)):
             self.runtime.count_dropped(reason)
         else:
-            message = item.message if isinstance(item, Tick) else item
+            message = item.message if isinstance(item, Tick | Envelope) else item
             self.runtime.bury(recipient_of(self), message, reason, by_policy=reason in _POLICIES)
 
     def _call_error(self, call: Call) -> Exception:

@@ -21,6 +21,7 @@ from nursery_otp._runtime.alarms import Alarms
 from nursery_otp._runtime.interrupts import protected
 from nursery_otp._runtime.messages import DeadLetter
 from nursery_otp._runtime.registry import Registry
+from nursery_otp._runtime.telemetry import Telemetry
 from nursery_otp.errors import LeakedResources
 
 if TYPE_CHECKING:
@@ -60,6 +61,7 @@ class Runtime:
     def __init__(self, timeouts: Timeouts, *, seed: int | None = None) -> None:
         self.timeouts = timeouts
         self.alarms = Alarms(trio.lowlevel.current_clock().current_time)
+        self.telemetry = Telemetry(self.alarms.now)
         self.registry = Registry()
         self.random = random.Random(seed)
         self.table: dict[int, Process] = {}
