@@ -75,6 +75,7 @@ from nursery_otp._behaviours.system import (
 from nursery_otp._behaviours.system import (
     trace as trace,
 )
+from nursery_otp._behaviours.timed_calls import call_with_timeout as call_with_timeout
 from nursery_otp._behaviours.tree import open_supervisor as open_supervisor
 from nursery_otp._policy.events import (
     EVENTS as EVENTS,
@@ -127,6 +128,9 @@ from nursery_otp._policy.specs import ChildSpec as ChildSpec
 from nursery_otp._policy.specs import check_childspecs as check_childspecs
 from nursery_otp._policy.supervision import AutoShutdown as AutoShutdown
 from nursery_otp._policy.supervision import FailedToStart as FailedToStart
+from nursery_otp._policy.timeout_explained import ShadowedRule as ShadowedRule
+from nursery_otp._policy.timeout_explained import TimeoutExplanation as TimeoutExplanation
+from nursery_otp._policy.timeout_patterns import ANY as ANY
 from nursery_otp._policy.timeouts import Timeouts as Timeouts
 from nursery_otp._runtime.calls import Call as Call
 from nursery_otp._runtime.context import current_runtime as current_runtime
@@ -226,6 +230,31 @@ from nursery_otp._runtime.stopping import stop as stop
 from nursery_otp._runtime.stopping import stop_nowait as stop_nowait
 from nursery_otp._runtime.telemetry import SpanEmitter as SpanEmitter
 from nursery_otp._runtime.telemetry import Telemetry as Telemetry
+from nursery_otp._runtime.timeout_control import (
+    explain_timeout as explain_timeout,
+)
+from nursery_otp._runtime.timeout_control import (
+    get_timeout as get_timeout,
+)
+from nursery_otp._runtime.timeout_control import (
+    override_timeouts as override_timeouts,
+)
+from nursery_otp._runtime.timeout_control import (
+    set_timeouts as set_timeouts,
+)
+from nursery_otp._runtime.timeout_files import load_timeouts as load_timeouts
+from nursery_otp._runtime.timeout_report import (
+    OperationTimeouts as OperationTimeouts,
+)
+from nursery_otp._runtime.timeout_report import (
+    TimeoutReport as TimeoutReport,
+)
+from nursery_otp._runtime.timeout_report import (
+    observe_timeouts as observe_timeouts,
+)
+from nursery_otp._runtime.timeout_report import (
+    timeout_report as timeout_report,
+)
 from nursery_otp._runtime.timer import Timer as Timer
 from nursery_otp._runtime.timer import send_after as send_after
 from nursery_otp._runtime.timer import send_interval as send_interval
@@ -279,6 +308,9 @@ from nursery_otp.errors import (
 )
 from nursery_otp.errors import (
     MaxChildrenReached as MaxChildrenReached,
+)
+from nursery_otp.errors import (
+    MissingExtra as MissingExtra,
 )
 from nursery_otp.errors import (
     NameTaken as NameTaken,

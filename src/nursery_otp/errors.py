@@ -32,6 +32,7 @@ __all__ = [
     "MailboxFull",
     "MailboxOverflow",
     "MaxChildrenReached",
+    "MissingExtra",
     "NameTaken",
     "NoProcess",
     "NoRuntime",
@@ -77,6 +78,16 @@ class NotInProcess(OTPError, RuntimeError):
             f"{function}() is about the process that calls it, and this task is none: "
             "use it inside a function started by a supervisor, spawn() or start()"
         )
+
+
+class MissingExtra(OTPError, ImportError):
+    """A function needs an optional package that is not installed."""
+
+    def __init__(self, wanted: str, package: str, extra: str) -> None:
+        super().__init__(f"{wanted} needs the package {package}: pip install 'nursery_otp[{extra}]'")
+        self.wanted = wanted
+        self.package = package
+        self.extra = extra
 
 
 # ----------------------------------------------------------------------------- addresses, mailboxes

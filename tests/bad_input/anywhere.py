@@ -163,6 +163,35 @@ ANYWHERE = [
         TypeError,
         "Timeouts.__init__() got an unexpected keyword argument 'call'",
     ),
+    invalid("rules", lambda _w: otp.Timeouts(rules=5), "rules=5: must be a mapping"),
+    invalid(
+        "rule of a value",
+        lambda _w: otp.Timeouts(rules={Counter.add: 0}),
+        "rules[Counter.add]=0: must be a number of seconds > 0 or the name of a tier (default, long, critical)",
+    ),
+    invalid(
+        "unknown tier",
+        lambda _w: otp.Timeouts(handler_rules={Counter: "lnog"}),
+        "handler_rules[Counter]='lnog': is no tier; there are default, long, critical; did you mean 'long'?",
+    ),
+    invalid(
+        "rule for a number",
+        lambda _w: otp.Timeouts(rules={5: 1}),
+        "rules=5: must be a server class, a client function such as Counter.divide, text, or a tuple",
+    ),
+    invalid(
+        "rules that contradict",
+        lambda _w: otp.Timeouts(rules={"a*.x": 1, "*b.x": 2}),
+        "rules['*b.x']=2: and 'a*.x' = 1 match some operations both, and neither is the more specific one; "
+        "give one of them more parts without '*', or let them not meet",
+    ),
+    invalid("timeout factor", lambda _w: otp.Timeouts(factor=0), "factor=0: must be a number > 0 and finite"),
+    invalid("load base", lambda _w: otp.load_timeouts(base=5), "base=5: must be a Timeouts"),
+    invalid(
+        "load environment",
+        lambda _w: otp.load_timeouts(environ={"NURSERY_OTP_TIMEOUT__DEFUALT": "5"}),
+        "NURSERY_OTP_TIMEOUT__DEFUALT='5': is no setting of nursery_otp; did you mean 'NURSERY_OTP_TIMEOUT__DEFAULT'?",
+    ),
     invalid("initial 0", lambda _w: otp.Backoff(initial=0), "initial=0: must be a number of seconds > 0"),
     invalid("factor", lambda _w: otp.Backoff(factor=0.5), "factor=0.5: must be a number >= 1 and finite"),
     invalid("jitter", lambda _w: otp.Backoff(jitter=1), "jitter=1: must be a number >= 0 and < 1"),

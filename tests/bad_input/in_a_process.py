@@ -46,7 +46,7 @@ IN_A_HANDLER = [
         "state of oneself",
         lambda w: otp.get_state(w.ref),
         otp.Deadlock,
-        "get_state: would wait for ever: {ref} -> {ref}",
+        "Counter.get_state: would wait for ever: {ref} -> {ref}",
     ),
     Case(
         "somebody else's mailbox",

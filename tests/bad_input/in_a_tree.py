@@ -188,6 +188,28 @@ IN_A_TREE = [
         "replace_state: the function returned 5, not a Counter",
         asks=True,
     ),
+    invalid("set timeouts", lambda _w: otp.set_timeouts(5), "policy=5: must be a Timeouts"),
+    invalid(
+        "timeout of a pattern",
+        lambda _w: otp.get_timeout("*.add"),
+        "identifier='*.add': must name one operation; this is a pattern",
+    ),
+    invalid(
+        "timeout of a cast",
+        lambda _w: otp.explain_timeout(Counter.reset),
+        "identifier=<client of Counter.reset>: is a cast, which waits for nothing; ask with kind='handler'",
+    ),
+    Case(
+        "unknown override",
+        lambda _w: otp.override_timeouts(defualt=1).__enter__(),
+        TypeError,
+        "override_timeouts() got an unexpected keyword argument 'defualt'; did you mean 'default'?",
+    ),
+    invalid(
+        "call with a text",
+        lambda w: otp.call_with_timeout(w.ref, "add"),
+        "message='add': must be a request as a value, made with Server.operation.message(...)",
+    ),
     invalid("state within", lambda w: otp.get_state(w.ref, within="5"), f"within='5': {SECONDS}"),
     # time
     invalid("delay < 0", lambda w: otp.send_after(-1, w.ref, "x"), f"delay=-1: {SECONDS}"),

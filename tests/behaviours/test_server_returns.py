@@ -161,7 +161,8 @@ async def test_handler_limit(autojump_clock, origin):
         assert 2 == trio.current_time() - begun
     assert isinstance(reason.error, HandlerTimeout)
     assert isinstance(reason.error, trio.TooSlowError)
-    assert f"{CALLBACKS[origin]}: the handler ran longer than its limit of 2 s" == str(reason.error)
+    operation = f"Server.{CALLBACKS[origin].removeprefix('Server.')}"
+    assert f"{operation}: the handler ran longer than its limit of 2 s" == str(reason.error)
     assert ["init", ("terminate", reason)] == diary
 
 
@@ -209,7 +210,7 @@ async def test_swallowed_limit(autojump_clock):
         ref = await started("async cast", stubborn, diary)
         reason = await ref.wait()
 
-    assert "HandlerTimeout: tell_async: the handler ran longer than its limit of 2 s" == error_in(reason)
+    assert "HandlerTimeout: Server.tell_async: the handler ran longer than its limit of 2 s" == error_in(reason)
     assert ["init", "caught", ("terminate", reason)] == diary
 
 

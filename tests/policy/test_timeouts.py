@@ -1,12 +1,18 @@
-"""The limits of a runtime: defaults and validation."""
+"""The limits of a runtime: defaults and validation, tiers and the factor."""
 
+import copy
 import math
+import pickle
 
 import attrs
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from nursery_otp import ANY
 from nursery_otp._policy.errors import InvalidSpec
 from nursery_otp._policy.timeouts import Timeouts
+from tests.policy.services import Child, Counter
 
 
 def test_defaults():
@@ -48,3 +54,138 @@ def test_frozen():
         Timeouts().default = 1.0
     with pytest.raises(TypeError):
         Timeouts(1.0)
+
+
+# ------------------------------------------------------------------------------------------- rules
+
+TIER = f"{SECONDS} or the name of a tier (default, long, critical)"
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"rules": 5}, "rules=5: must be a mapping"),
+        ({"rules": [("Counter", 1)]}, "rules=[('Counter', 1)]: must be a mapping"),
+        ({"handler_rules": None}, "handler_rules=None: must be a mapping"),
+        ({"tiers": 5}, "tiers=5: must be a mapping"),
+        ({"rules": {Counter.add: 0}}, f"rules[Counter.add]=0: {TIER}"),
+        ({"rules": {Counter: -1}}, f"rules[Counter]=-1: {TIER}"),
+        ({"rules": {"Counter.add": math.nan}}, f"rules['Counter.add']=nan: {TIER}"),
+        ({"rules": {("a", ANY): True}}, f"rules[('a', ANY)]=True: {TIER}"),
+        ({"handler_rules": {"a.*": None}}, f"handler_rules['a.*']=None: {TIER}"),
+        (
+            {"rules": {"add": "lnog"}},
+            "rules['add']='lnog': is no tier; there are default, long, critical; did you mean 'long'?",
+        ),
+        (
+            {"rules": {"add": "nightly"}, "tiers": {"night": 9}},
+            "rules['add']='nightly': is no tier; there are default, long, critical, night; did you mean 'night'?",
+        ),
+        ({"rules": {"add": "5"}}, "rules['add']='5': is no tier; there are default, long, critical"),
+        ({"tiers": {"long": 0}}, f"tiers['long']=0: {SECONDS}"),
+        ({"tiers": {"long": "critical"}}, f"tiers['long']='critical': {SECONDS}"),
+        ({"tiers": {"": 1}}, "tiers='': the name of a tier must be text that is not empty"),
+        ({"tiers": {5: 1}}, "tiers=5: the name of a tier must be text that is not empty"),
+        ({"tiers": {"default": 7}}, "tiers['default']=7: is the limit called default; set that instead"),
+        *[
+            ({"factor": factor}, f"factor={factor!r}: must be a number > 0 and finite")
+            for factor in (0, -1, math.inf, math.nan, True, "2", None)
+        ],
+    ],
+    ids=str,
+)
+def test_invalid_rules(options, text):
+    """What does not hold cannot be made; the error names field, key and value."""
+    with pytest.raises(InvalidSpec) as caught:
+        Timeouts(**options)
+
+    assert text == str(caught.value)
+
+
+def test_tiers():
+    """Three tiers have names from the start; more can be given, and their values changed."""
+    rules = {"a": "default", "b": "long", "c": "critical", "d": "night"}
+    policy = Timeouts(default=2, tiers={"night": 3600, "long": 20}, rules=rules)
+
+    assert [2, 20, 60, 3600] == [policy.limit(name) for name in rules]
+    assert {"long": 20, "critical": 60, "night": 3600} == policy.tiers
+    assert {"long": 30, "critical": 60} == Timeouts().tiers
+
+
+numbers = st.floats(0.001, 1e6) | st.just(math.inf)
+
+
+@settings(max_examples=100, deadline=None, derandomize=True)
+@given(numbers, numbers, numbers, st.floats(0.01, 100))
+def test_factor(default, handler, rule, factor):
+    """The factor multiplies every limit that comes from the policy and is finite; infinity stays what it is."""
+    policy = Timeouts(
+        default=default,
+        handler=handler,
+        tiers={"own": rule},
+        rules={"a": rule, "b": "own", "c.*": "default"},
+        handler_rules={Counter: rule},
+        factor=factor,
+    )
+
+    assert [default * factor] * 2 == [policy.limit("z"), policy.limit("c.d")]
+    assert [rule * factor] * 3 == [policy.limit("a"), policy.limit("b"), policy.limit(Counter.add, "handler")]
+    assert handler * factor == policy.limit("z", "handler")
+    assert (default == math.inf) == (policy.limit("z") == math.inf)
+
+
+def test_factor_leaves_explicit_limits_alone():
+    """A limit that was given to a client function is meant as it is written; so is the one of its handler."""
+    policy = Timeouts(factor=10, rules={Counter.add: 7}, handler_rules={Counter.add: 3})
+
+    assert 0.5 == policy.limit(Counter.add.within(0.5))
+    assert 0 == policy.limit(Counter.add.within(0))
+    assert 70 == policy.limit(Counter.add)
+    assert 30 == policy.limit(Counter.add.within(0.5), "handler")
+
+
+def test_limits_are_floats():
+    """Whatever kind of number was given, a limit is a float."""
+    policy = Timeouts(default=5, rules={"a": 2}, factor=2)
+
+    assert [float, float, float] == [type(policy.limit(key)) for key in ("a", "b", Counter)]
+
+
+def test_equality():
+    """Policies are equal if their values are; rules are given by what they are about."""
+    assert Timeouts(rules={Counter.add: 1, "a": 2}) == Timeouts(rules={"a": 2, Counter.add: 1.0})
+    assert Timeouts(rules={Counter.add: 1}) != Timeouts(rules={Counter.add: 2})
+    assert Timeouts(rules={Counter.add: 1}) != Timeouts(rules={Child.add: 1})
+    assert hash(Timeouts(default=2, rules={"a": 1})) == hash(Timeouts(default=2, rules={"a": 1}))
+
+
+def test_rules_cannot_be_changed():
+    """What was given is copied, and can only be read."""
+    given_rules = {Counter: 1}
+    policy = Timeouts(rules=given_rules)
+    given_rules[Counter] = 2
+
+    assert 1 == policy.limit(Counter)
+    for mapping in (policy.rules, policy.handler_rules, policy.tiers):
+        with pytest.raises(TypeError):
+            mapping["x"] = 1
+
+
+def test_copies():
+    """A policy can be copied and, where its keys can be, pickled; what it says stays the same."""
+    policy = Timeouts(default=2, rules={Counter: 1, "a.*": "long"}, tiers={"x": 4}, factor=2)
+
+    for other in (copy.copy(policy), copy.deepcopy(policy), pickle.loads(pickle.dumps(policy))):
+        assert policy == other
+        assert 2 == other.limit(Counter)
+    assert 9 == attrs.evolve(policy, default=9).default
+    assert policy.rules == attrs.evolve(policy, default=9).rules
+
+
+def test_repr():
+    """A policy shows what differs from the defaults."""
+    assert "Timeouts()" == repr(Timeouts())
+    policy = Timeouts(default=2, rules={Counter: "long", ("a", ANY): math.inf}, handler_rules={Counter.reset: 1})
+    text = "Timeouts(default=2, rules={Counter: 'long', ('a', ANY): inf}, handler_rules={Counter.reset: 1})"
+    assert text == repr(policy)
+    assert "Timeouts(tiers={'long': 1, 'critical': 60.0})" == repr(Timeouts(tiers={"long": 1}))

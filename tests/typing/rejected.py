@@ -27,18 +27,23 @@ from nursery_otp import (
     Timeouts,
     answer,
     call,
+    call_with_timeout,
     cast,
     check_childspecs,
     child,
     demonitor,
     get_state,
     get_status,
+    get_timeout,
     is_normal,
     kill,
+    load_timeouts,
     open_supervisor,
+    override_timeouts,
     register,
     replace_state,
     send_after,
+    set_timeouts,
     spawn,
     start,
     start_link,
@@ -322,3 +327,25 @@ async def processes(ref: Ref[Counter], watch: Monitor, reason: ExitReason) -> No
     Continue(1).argument = 5  # E: mypy=misc pyright=reportAttributeAccessIssue
     Message(5)  # E: mypy=arg-type pyright=reportArgumentType
     watch.ref.pid  # E: mypy=union-attr pyright=reportOptionalMemberAccess
+
+
+async def timeouts(ref: Ref[Counter]) -> None:
+    Timeouts(default="5")  # E: mypy=arg-type pyright=reportArgumentType
+    Timeouts(rules={Counter: None})  # E: mypy=dict-item pyright=reportArgumentType
+    Timeouts(rules=[(Counter, 1)])  # E: mypy=arg-type pyright=reportArgumentType
+    Timeouts(tiers={"long": "1"})  # E: mypy=dict-item pyright=reportArgumentType
+    Timeouts(while_restarting="no")  # E: mypy=arg-type pyright=reportArgumentType
+    Timeouts().default = 5  # E: mypy=misc pyright=reportAttributeAccessIssue
+    Timeouts().rules["x"] = 5  # E: mypy=index pyright=reportIndexIssue
+    get_timeout(5)  # E: mypy=arg-type pyright=reportArgumentType
+    get_timeout(Counter, kind="send")  # E: mypy=arg-type pyright=reportArgumentType
+    get_timeout(Counter, "handler")  # E: mypy=call-arg pyright=reportCallIssue
+    override_timeouts(defualt=5)  # E: mypy=call-arg pyright=reportCallIssue
+    override_timeouts(default="5")  # E: mypy=arg-type pyright=reportArgumentType
+    override_timeouts(5)  # E: mypy=call-arg pyright=reportCallIssue
+    set_timeouts(5)  # E: mypy=arg-type pyright=reportArgumentType
+    load_timeouts(5)  # E: mypy=arg-type pyright=reportArgumentType
+    await call_with_timeout(ref, "add")  # E: mypy=arg-type pyright=reportArgumentType
+    await call_with_timeout(ref, Counter.add.message("x"))  # E: mypy=arg-type pyright=reportArgumentType
+    await call_with_timeout(ref, Counter.add.message(1), 5)  # E: mypy=call-arg pyright=reportCallIssue
+    await call_with_timeout("counter", Counter.add.message(1))  # E: mypy=arg-type pyright=reportArgumentType

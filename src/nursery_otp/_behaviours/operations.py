@@ -13,6 +13,7 @@ from typing import Any, Concatenate, Generic, Literal, ParamSpec, Protocol, Type
 
 from nursery_otp._behaviours.instructions import Next
 from nursery_otp._policy import checks
+from nursery_otp._policy.timeout_keys import Operation, OperationHandle
 from nursery_otp._policy.timeouts import WHILE_RESTARTING
 from nursery_otp._runtime.calls import Call, checked_limit
 from nursery_otp._runtime.messages import Message
@@ -111,21 +112,22 @@ def _client(handler: _Handler[Any, Any], owner: type[Any]) -> Any:
     return client
 
 
-class ClientCall(Generic[S, P, R]):
+class ClientCall(OperationHandle, Generic[S, P, R]):
     """The client side of a `@call` handler: `await Server.operation(address, ...)`."""
 
-    __slots__ = ("_follow", "_handler", "_label", "_limit", "_wait")
+    __slots__ = ("_follow", "_handler", "_label", "_wait")
 
     def __init__(
         self,
-        label: str,
+        operation: Operation,
         handler: CallHandler[P, R, Any],
         *,
         follow: bool,
         limit: float | None = None,
         wait: bool | None = None,
     ) -> None:
-        self._label = label
+        self._operation = operation
+        self._label = str(operation)
         self._handler = handler
         self._follow = follow
         self._limit = limit
@@ -140,7 +142,8 @@ class ClientCall(Generic[S, P, R]):
         the request, `TypeError` for wrong arguments, before anything is sent. OTP: `gen_server:call/2,3`.
         """
         call = self._call(address, args, kwargs)
-        return call.perform(call.runtime.timeouts.default if self._limit is None else self._limit)
+        limit = self._limit
+        return call.perform(call.runtime.limits.calls[self._operation] if limit is None else limit)
 
     def _call(self, address: Any, args: Any, kwargs: Any) -> Call:
         self._handler.check(self._label, args, kwargs)
@@ -153,13 +156,13 @@ class ClientCall(Generic[S, P, R]):
     def within(self, seconds: float) -> ClientCall[S, P, R]:
         """The same client with an explicit limit for the reply (`math.inf`: none; 0: send, but do not wait)."""
         limit = checked_limit(seconds)
-        return ClientCall(self._label, self._handler, follow=self._follow, limit=limit, wait=self._wait)
+        return ClientCall(self._operation, self._handler, follow=self._follow, limit=limit, wait=self._wait)
 
     def while_restarting(self, choice: Literal["wait", "fail"]) -> ClientCall[S, P, R]:
         """The same client, but a call by name to a child being restarted "wait"s for it or "fail"s with `NoProcess`."""
         checks.one_of("while_restarting", choice, WHILE_RESTARTING)
         wait = choice == "wait"
-        return ClientCall(self._label, self._handler, follow=self._follow, limit=self._limit, wait=wait)
+        return ClientCall(self._operation, self._handler, follow=self._follow, limit=self._limit, wait=wait)
 
     def request(self, address: Address[S], /, *args: P.args, **kwargs: P.kwargs) -> Request[R]:
         """Send the request now, and wait for the reply later. OTP: `gen_server:send_request/2`."""
@@ -177,13 +180,17 @@ class ClientCall(Generic[S, P, R]):
         return self._label
 
 
-class ClientCast(Generic[S, P]):
+class ClientCast(OperationHandle, Generic[S, P]):
     """The client side of a `@cast` handler: `Server.operation(address, ...)`."""
 
     __slots__ = ("_handler", "_label")
 
-    def __init__(self, label: str, handler: CastHandler[P, Any]) -> None:
-        self._label = label
+    waits = False
+
+    def __init__(self, operation: Operation, handler: CastHandler[P, Any]) -> None:
+        self._operation = operation
+        self._limit = None
+        self._label = str(operation)
         self._handler = handler
 
     def __call__(self, address: Address[S], /, *args: P.args, **kwargs: P.kwargs) -> None:
@@ -206,11 +213,11 @@ def make_client(
     owner: type[Any], handler: CallHandler[Any, Any, Any] | CastHandler[Any, Any]
 ) -> ClientCall[Any, Any, Any] | ClientCast[Any, Any]:
     """The client of a handler for one class of servers."""
-    label = f"{owner.__name__}.{handler.name}"
+    operation = Operation(owner, handler.name)
     if isinstance(handler, CallHandler):
         follow = handler.follow_caller or bool(owner.follow_caller)
-        return ClientCall(label, handler, follow=follow)
-    return ClientCast(label, handler)
+        return ClientCall(operation, handler, follow=follow)
+    return ClientCast(operation, handler)
 
 
 class _CallDecorator(Protocol):

@@ -23,11 +23,13 @@ from nursery_otp._runtime.crashes import own_crash
 from nursery_otp._runtime.mailbox import EMPTY
 from nursery_otp._runtime.messages import Envelope, Exit, Message, StopAsked, Tick
 from nursery_otp._runtime.process import Process
-from nursery_otp.errors import BadReturn, CallTimeout, HandlerTimeout, UnknownOperation
+from nursery_otp.errors import BadReturn, HandlerTimeout, UnknownOperation
 
 if TYPE_CHECKING:
     from nursery_otp._behaviours.gen_server import GenServer
     from nursery_otp._behaviours.operations import CallHandler, CastHandler
+    from nursery_otp._runtime.limits import HandlerLimits
+    from nursery_otp._runtime.telemetry import SpanEmitter
 
 BUDGET = 64
 _NEXT = "None, Continue, Idle or Stop"
@@ -49,6 +51,12 @@ def _reason_of(error: Exception) -> ExitReason:
     return crash.reason if isinstance(crash, Stop) else Crashed(crash)
 
 
+def service_of(process: Process | None) -> type[GenServer] | None:
+    """The class of the server that a process runs, if it runs one."""
+    loop = None if process is None else process.behaviour
+    return loop.service if isinstance(loop, ServerLoop) else None
+
+
 class SystemCall(Call):
     """A request to the loop instead of the server; `action` answers it."""
 
@@ -66,6 +74,7 @@ class ServerLoop:
         "_handlers",
         "_idle",
         "_idle_over",
+        "_limits",
         "_stop",
         "alarm",
         "mailbox",
@@ -82,11 +91,17 @@ class ServerLoop:
         self._handlers = server_class._otp_handlers
         self._idle: float | None = None
         self._idle_over = False
+        self._limits: HandlerLimits | None = None
         self._stop: ExitReason | None = None
         self.alarm = 0
         self.reply_after: tuple[Call, object] | None = None
         self.suspended = False
         self.sink: Callable[[TraceEvent], None] | None = None
+
+    @property
+    def service(self) -> type[GenServer]:
+        """The class of the server."""
+        return self._class
 
     # -------------------------------------------------------------------------------- from start on
 
@@ -206,11 +221,16 @@ class ServerLoop:
         parent = self.process.parent
         return type(item) is Exit and parent is not None and item.source is parent.ref
 
-    async def _handle(self, item: Any) -> None:
+    async def _handle(self, item: Any, *, watched: bool = True) -> None:
         kind = type(item)
         if kind is SystemCall:
             self._system(item)
             return
+        span = self.process.runtime.telemetry.handle
+        if span is not None:  # noqa: SIM102 - the guard of an event looks the same everywhere
+            if watched:
+                await self._handle_in(span, item)
+                return
         self._idle = None
         if self.sink is not None:
             self._trace("received", item.message if isinstance(item, Call | Tick | Envelope) else item)
@@ -224,6 +244,22 @@ class ServerLoop:
             raise Stop(item.reason)
         else:
             await self._info(item)
+
+    async def _handle_in(self, span: SpanEmitter, item: Any) -> None:
+        """Handle a message while somebody listens to how that goes."""
+        request = item.message if isinstance(item, Call | Tick | Envelope) else item
+        operation = request.operation if isinstance(request, Message) else "handle_info"
+        metadata = {"operation": f"{self._class.__name__}.{operation}", "ref": self.process.ref}
+        began = span.start(metadata)
+        try:
+            await self._handle(item, watched=False)
+        except Stop:
+            span.stop(began, metadata, "stop")
+            raise
+        except BaseException as error:
+            span.exception(began, metadata, error)
+            raise
+        span.stop(began, metadata)
 
     async def _info(self, message: object) -> None:
         self._idle = None
@@ -258,7 +294,7 @@ class ServerLoop:
                 return
             result: Any = handler.function(self.server, *call.args, **call.kwargs)
             if type(result) is CoroutineType:
-                result = await self._limited(result, call.label)
+                result = await self._limited(result, call.operation)
         except Exception as error:
             if not self._refused(call, error):  # no variable may keep the error: its traceback refers to this frame
                 raise
@@ -271,30 +307,35 @@ class ServerLoop:
             self.process.current_call = None
             self.mailbox.handled -= 1
             call.runtime.count_dropped("expired before it was handled")
-            call.fail(CallTimeout(call.label, call.address, call.limit))
+            call.expire()
             return
         result: Any = None
         with trio.CancelScope(deadline=call.deadline) as call.scope:  # noqa: ASYNC912 - a plain handler has no await
             result = handler.function(self.server, *call.args, **call.kwargs)
             if type(result) is CoroutineType:
-                result = await self._limited(result, call.label)
+                result = await self._limited(result, call.operation)
         # At the deadline itself it must not be a matter of luck whether the answer or the limit comes first.
         gone = call.scope.cancelled_caught or call.deadline <= call.runtime.now()
         call.scope = None
         if gone:
             self.process.current_call = None
-            call.fail(CallTimeout(call.label, call.address, call.limit))
+            call.expire()
         else:
             await self._answer(call, result)
 
     async def _limited(self, running: Any, operation: str) -> Any:
         """Await a callback under the server's own limit; exceeding that is a crash."""
-        limit = self.process.runtime.timeouts.handler
+        limits = self._limits
+        if limits is None:
+            limits = self._limits = self.process.runtime.limits.of_handlers(self._class)
+        limit = limits[operation]
         if limit == math.inf:
             return await running
         with trio.CancelScope(deadline=self.process.runtime.now() + limit):
             return await running
-        raise HandlerTimeout(operation, limit)
+        label = f"{self._class.__name__}.{operation}"
+        self.process.runtime.limits.count_fired(label, "handler", limit)
+        raise HandlerTimeout(label, limit)
 
     def _refused(self, call: Call, error: Exception) -> bool:
         refusal = own_crash(error, (Refuse,))

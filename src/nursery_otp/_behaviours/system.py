@@ -1,6 +1,7 @@
 """Looking into a running server and holding it, for people and tools. OTP: the module `sys`.
 
-Requests wait their turn among the messages; a suspended server handles them before anything else.
+Requests wait their turn among the messages; a suspended server handles them before anything else. They wait as long as
+the timeout policy says (`Counter.get_state` is an operation like any other), unless `within` says something else.
 """
 
 from __future__ import annotations
@@ -11,14 +12,12 @@ from typing import Any, Literal, TypeVar, cast
 
 import attrs
 
-from nursery_otp._behaviours.server_loop import ServerLoop, SystemCall, TraceEvent
+from nursery_otp._behaviours.server_loop import ServerLoop, SystemCall, TraceEvent, service_of
 from nursery_otp._policy import checks
 from nursery_otp._runtime.calls import checked_limit
 from nursery_otp._runtime.refs import Address, Name, Ref, find
 
 S = TypeVar("S")
-
-DEFAULT_LIMIT = 5.0
 
 
 @attrs.frozen
@@ -32,21 +31,25 @@ class Status:
     server: Any
 
 
-async def _ask(target: Any, operation: str, action: Callable[[ServerLoop], Any], within: float) -> Any:
+async def _ask(target: Any, operation: str, action: Callable[[ServerLoop], Any], within: float | None) -> Any:
     process = find(target)
     if process is not None and process.reason is None and not isinstance(process.behaviour, ServerLoop):
         raise TypeError(f"{operation}: {process.ref} is no GenServer, it does not read system messages")
-    call = SystemCall(operation, operation, (), {}, target)
+    service = service_of(process)
+    label = operation if service is None else f"{service.__name__}.{operation}"
+    call = SystemCall(label, operation, (), {}, target)
     call.action = action
+    if within is None:
+        return await call.perform(call.runtime.limits.of_system_call(service, operation))
     return await call.perform(checked_limit(within))
 
 
-async def get_state(target: Address[S], *, within: float = DEFAULT_LIMIT) -> S:
+async def get_state(target: Address[S], *, within: float | None = None) -> S:
     """A shallow copy of the server object. OTP: `sys:get_state/1,2`."""
     return cast("S", await _ask(target, "get_state", lambda loop: copy.copy(loop.server), within))
 
 
-async def replace_state(target: Address[S], function: Callable[[S], S], *, within: float = DEFAULT_LIMIT) -> S:
+async def replace_state(target: Address[S], function: Callable[[S], S], *, within: float | None = None) -> S:
     """Put `function(server)` in the place of the server object, inside its process; a copy of the new one.
 
     If the function raises, the server keeps its state and the error comes back here. OTP: `sys:replace_state/2,3`.
@@ -63,7 +66,7 @@ async def replace_state(target: Address[S], function: Callable[[S], S], *, withi
     return cast("S", await _ask(target, "replace_state", replace, within))
 
 
-async def suspend(target: Address[Any], *, within: float = DEFAULT_LIMIT) -> None:
+async def suspend(target: Address[Any], *, within: float | None = None) -> None:
     """Let the server read nothing but system messages and requests to stop, until `resume`. Does not nest.
 
     OTP: `sys:suspend/1,2`.
@@ -71,12 +74,12 @@ async def suspend(target: Address[Any], *, within: float = DEFAULT_LIMIT) -> Non
     await _ask(target, "suspend", lambda loop: loop.set_suspended(True), within)
 
 
-async def resume(target: Address[Any], *, within: float = DEFAULT_LIMIT) -> None:
+async def resume(target: Address[Any], *, within: float | None = None) -> None:
     """Let a suspended server go on with its messages. OTP: `sys:resume/1,2`."""
     await _ask(target, "resume", lambda loop: loop.set_suspended(False), within)
 
 
-async def get_status(target: Address[Any], *, within: float = DEFAULT_LIMIT) -> Status:
+async def get_status(target: Address[Any], *, within: float | None = None) -> Status:
     """Whether the server runs or is suspended, and what it shows of itself. OTP: `sys:get_status/1,2`."""
 
     def status(loop: ServerLoop) -> Status:
@@ -88,7 +91,7 @@ async def get_status(target: Address[Any], *, within: float = DEFAULT_LIMIT) -> 
 
 
 async def trace(
-    target: Address[Any], sink: Callable[[TraceEvent], None] | None, *, within: float = DEFAULT_LIMIT
+    target: Address[Any], sink: Callable[[TraceEvent], None] | None, *, within: float | None = None
 ) -> None:
     """Call `sink(TraceEvent)` for each message the server reads and each reply or refusal; None ends it.
 

@@ -8,6 +8,7 @@ reaches the body of the block, but not the processes: leaving the block turns it
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterable
 from contextlib import suppress
 from types import TracebackType
@@ -31,6 +32,7 @@ from nursery_otp._runtime.process import Body, Process
 from nursery_otp._runtime.refs import Name
 from nursery_otp._runtime.runtime import Runtime
 from nursery_otp._runtime.spawning import create
+from nursery_otp._runtime.timeout_files import with_environment
 from nursery_otp.errors import LeakedResources, StartFailed, SupervisorEnded
 
 UNSUPERVISED_LIMIT = 5.0
@@ -279,7 +281,8 @@ def open_supervisor(
     left of the body is cancelled.
 
     The flags are those of `Supervisor`. `name` is the name of the root supervisor, `timeouts` are the limits in this
-    tree, `seed` fixes its randomness (the jitter of `Backoff`). `follow_caller` applies to all servers of the tree, see
+    tree (environment variables whose names begin with `NURSERY_OTP_TIMEOUT__` are applied on top, see `load_timeouts`),
+    `seed` fixes its randomness (the jitter of `Backoff`). `follow_caller` applies to all servers of the tree, see
     `call`.
 
     Raises `InvalidSpec` at once, `StartFailed` on entering if a child does not start (those before it are stopped), and
@@ -307,4 +310,5 @@ def open_supervisor(
     if seed is not None:
         checks.count("seed", seed, infinite=False)
     root = _RootFactory(flags, specs, follow_caller=follow_caller)
-    return SupervisionTree(root, name, timeouts or Timeouts(), seed)
+    policy = with_environment(timeouts or Timeouts(), os.environ)
+    return SupervisionTree(root, name, policy, seed)

@@ -25,6 +25,7 @@ from nursery_otp.errors import CallTimeout, Deadlock, MailboxFull, NoProcess, OT
 if TYPE_CHECKING:
     from nursery_otp._runtime.process import Process
     from nursery_otp._runtime.runtime import Runtime
+    from nursery_otp._runtime.telemetry import SpanEmitter
 
 
 @protected
@@ -71,7 +72,7 @@ class Call:
         self.deadline = math.inf
         self.done = False
         self.followed = False
-        self.wait_for_restart = self.runtime.timeouts.while_restarting == "wait"
+        self.wait_for_restart = self.runtime.limits.wait_for_restart
         self.keep = False
         self.keep_result = False
         self.listener: Callable[[Call], None] | None = None
@@ -180,8 +181,12 @@ class Call:
             else:
                 self.fail(MailboxFull(process.ref, process.mailbox.capacity))
 
-    async def perform(self, limit: float) -> Any:
+    async def perform(self, limit: float, *, watched: bool = True) -> Any:
         """Send the request and wait for the answer."""
+        span = self.runtime.telemetry.call
+        if span is not None:  # noqa: SIM102 - the guard of an event looks the same everywhere
+            if watched:
+                return await self._perform_in(span, limit)
         caller = self.caller = process_of_task()
         try:
             self.dispatch(limit)
@@ -192,6 +197,7 @@ class Call:
         if limit <= 0:
             self.abandon()
             await trio.lowlevel.checkpoint()
+            self.runtime.limits.count_fired(self.label, "call", limit)
             raise CallTimeout(self.label, self.address, limit)
         if caller is None:
             return await self._sleep()
@@ -200,6 +206,18 @@ class Call:
             return await self._sleep()
         finally:
             caller.waits_for = None
+
+    async def _perform_in(self, span: SpanEmitter, limit: float) -> Any:
+        caller = process_of_task()
+        metadata = {"operation": self.label, "target": self.address, "caller": None if caller is None else caller.ref}
+        began = span.start(metadata)
+        try:
+            value = await self.perform(limit, watched=False)
+        except BaseException as error:
+            span.exception(began, metadata, error)
+            raise
+        span.stop(began, metadata)
+        return value
 
     async def _sleep(self) -> Any:
         if self.done:
@@ -244,6 +262,7 @@ class Call:
         if task is not None:
             error = CallTimeout(self.label, self.address, self.limit)
             trio.lowlevel.reschedule(task, outcome.Error(error))
+            self.runtime.limits.count_fired(self.label, "call", self.limit)
 
     def fail_if_for(self, supervisor: Process, waiting: Process) -> None:
         """Fail this call of `waiting` if it is to a supervisor, or to a name it keeps, that now waits for `waiting`."""
@@ -253,6 +272,11 @@ class Call:
         elif self.process is not supervisor:
             return
         self.fail(Deadlock(self.label, (waiting.ref, supervisor.ref, waiting.ref)))
+
+    def expire(self) -> None:
+        """The limit has passed before the server could answer, or while it tried to."""
+        if self.fail(CallTimeout(self.label, self.address, self.limit)):
+            self.runtime.limits.count_fired(self.label, "call", self.limit)
 
     def abandon(self) -> None:
         """The caller has gone: the answer, if there will be one, is for nobody."""

@@ -19,6 +19,7 @@ from nursery_otp._policy.timeouts import Timeouts
 from nursery_otp._runtime import log
 from nursery_otp._runtime.alarms import Alarms
 from nursery_otp._runtime.interrupts import protected
+from nursery_otp._runtime.limits import Limits
 from nursery_otp._runtime.messages import DeadLetter
 from nursery_otp._runtime.registry import Registry
 from nursery_otp._runtime.telemetry import Telemetry
@@ -59,9 +60,9 @@ class Runtime:
     """The shared state of one supervision tree; made by `open_supervisor`, found with `current_runtime`."""
 
     def __init__(self, timeouts: Timeouts, *, seed: int | None = None) -> None:
-        self.timeouts = timeouts
         self.alarms = Alarms(trio.lowlevel.current_clock().current_time)
         self.telemetry = Telemetry(self.alarms.now)
+        self.limits = Limits(timeouts, self.telemetry)
         self.registry = Registry()
         self.random = random.Random(seed)
         self.table: dict[int, Process] = {}
@@ -79,6 +80,11 @@ class Runtime:
 
     def __repr__(self) -> str:
         return f"<Runtime with {len(self.table)} processes>"
+
+    @property
+    def timeouts(self) -> Timeouts:
+        """The timeout policy in force, overrides included."""
+        return self.limits.policy
 
     # ---------------------------------------------------------------------------- life of processes
 

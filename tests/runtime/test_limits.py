@@ -1,0 +1,328 @@
+"""The limits in force: what a call finds, what changes it, and how often limits have passed."""
+
+import gc
+import math
+import weakref
+
+import pytest
+import trio
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from nursery_otp import (
+    CallTimeout,
+    GenServer,
+    InvalidSpec,
+    Name,
+    Timeouts,
+    call,
+    current_runtime,
+    open_supervisor,
+    override_timeouts,
+    spawn,
+)
+from nursery_otp._policy.timeout_rules import Origin
+from nursery_otp._runtime import limits as limits_module
+from nursery_otp._runtime.limits import OTHERS, Limits, send_label
+from nursery_otp._runtime.telemetry import Telemetry
+from tests.runtime.helpers import Desk, idle
+
+
+class OtherDesk(Desk):
+    """The same handlers."""
+
+
+KEYS = ["Desk.echo", Desk.echo, Desk, "*.echo", "D*.echo", "echo"]
+changes = st.fixed_dictionaries(
+    {},
+    optional={
+        "default": st.integers(1, 9),
+        "handler": st.integers(1, 9),
+        "factor": st.integers(1, 3),
+        "while_restarting": st.sampled_from(["wait", "fail"]),
+        "tiers": st.dictionaries(st.sampled_from(["long", "critical"]), st.integers(1, 9)),
+        "rules": st.dictionaries(st.sampled_from(KEYS), st.integers(1, 9) | st.just("long"), max_size=2),
+        "handler_rules": st.dictionaries(st.sampled_from(KEYS), st.integers(1, 9), max_size=2),
+    },
+)
+
+
+class LimitsMachine(RuleBasedStateMachine):
+    """Overrides come and go in any order, and the policy below them changes."""
+
+    @initialize()
+    def begin(self):
+        self.limits = Limits(Timeouts(), Telemetry(lambda: 0.0))
+        self.base = Timeouts()
+        self.layers = []
+        self.table = self.limits.of_handlers(Desk)
+
+    def unchanged_if_refused(self, change):
+        before = self.limits.policy
+        try:
+            return change()
+        except InvalidSpec:
+            assert before is self.limits.policy
+            return None
+
+    @rule(given=changes)
+    def push(self, given):
+        layer = self.unchanged_if_refused(lambda: self.limits.push(given, Origin("layer")))
+        if layer is not None:
+            self.layers.append((layer, given))
+
+    @rule(data=st.data())
+    def remove(self, data):
+        if self.layers:
+            layer, _ = self.layers.pop(data.draw(st.integers(0, len(self.layers) - 1)))
+            self.limits.remove(layer)
+
+    @rule(given=changes)
+    def replace(self, given):
+        try:
+            policy = Timeouts(**given)
+        except InvalidSpec:
+            return
+        before = self.unchanged_if_refused(lambda: self.limits.replace(policy, Origin("base")))
+        if before is not None:
+            assert self.base == before
+            self.base = policy
+
+    @invariant()
+    def as_if_made_at_once(self):
+        """What is in force is what one gets by laying the remaining overrides over the policy, in their order."""
+        fresh = Limits(self.base, Telemetry(lambda: 0.0))
+        for _, given in self.layers:
+            fresh.push(given, Origin("again"))
+
+        assert fresh.policy == self.limits.policy
+        assert (fresh.policy.while_restarting == "wait") == self.limits.wait_for_restart
+        for client in (Desk.echo, Desk.slow, OtherDesk.echo):
+            assert fresh.policy.limit(client) == self.limits.calls[client._operation]
+        assert fresh.policy.limit(Desk.echo, "handler") == self.table["echo"]
+
+
+LimitsMachine.TestCase.settings = settings(
+    max_examples=60, stateful_step_count=20, derandomize=True, deadline=None, database=None
+)
+TestLimits = LimitsMachine.TestCase
+
+
+# --------------------------------------------------------------------------------------- the table
+
+
+def counted(policy=None):
+    """Limits that note what they ask the policy for."""
+    limits = Limits(policy or Timeouts(), Telemetry(lambda: 0.0))
+    asked = []
+
+    class Asked(Timeouts):
+        def limit(self, identifier, kind="call"):
+            asked.append((str(identifier), kind))
+            return super().limit(identifier, kind)
+
+    limits.policy = Asked()
+    return limits, asked
+
+
+def test_looked_up_once():
+    """The policy is asked once for each operation, however many client functions and calls there are."""
+    limits, asked = counted()
+    for client in (Desk.echo, Desk.echo.while_restarting("fail"), Desk.echo, Desk.slow):
+        assert 5 == limits.calls[client._operation]
+
+    assert [("Desk.echo", "call"), ("Desk.slow", "call")] == asked
+
+
+def test_handlers_are_looked_up_once():
+    """The same for handlers, however many servers of a class there are."""
+    limits, asked = counted()
+    for _ in range(3):
+        assert math.inf == limits.of_handlers(Desk)["run"]
+
+    assert [("Desk.run", "handler")] == asked
+    assert limits.of_handlers(Desk) is limits.of_handlers(Desk)
+    assert limits.of_handlers(Desk) is not limits.of_handlers(OtherDesk)
+
+
+def test_tables_are_bounded(monkeypatch):
+    """Classes and names that are made while a program runs do not fill the memory."""
+    monkeypatch.setattr(limits_module, "TABLE_SIZE", 10)
+    limits = Limits(Timeouts(), Telemetry(lambda: 0.0))
+    for number in range(100):
+        server = type(f"Server{number}", (Desk,), {})
+        limits.calls[server.echo._operation]
+        limits.of_send(Name(f"name {number}"))
+        limits.count_fired(f"name {number}", "send", 1)
+
+    assert all(len(table) <= 10 for table in (limits.calls, limits.sends, limits.known))
+    assert 11 == len(limits.fired)
+    assert 90 == limits.fired[OTHERS, "send"]
+    assert 100 == sum(limits.fired.values())
+
+
+def test_a_table_of_handlers_keeps_no_class(monkeypatch):
+    """What is known about the handlers of a class goes with the class."""
+    monkeypatch.setattr(limits_module, "TABLE_SIZE", 0)
+    limits = Limits(Timeouts(), Telemetry(lambda: 0.0))
+
+    class Passing(GenServer):
+        pass
+
+    table = limits.of_handlers(Passing)
+    assert math.inf == table["handle_info"]
+    gone = weakref.ref(Passing)
+    del Passing
+    gc.collect()
+
+    assert None is gone()
+    assert 0 == len(limits.handlers)
+    assert math.inf == table["handle_continue"]
+
+
+async def test_derived_clients_do_not_pile_up(tree):
+    """Client functions that are made for one call leave nothing behind."""
+    desk = await tree.start(Desk)
+    for _ in range(10):
+        await Desk.echo.while_restarting("fail")(desk, 1)
+        await Desk.echo.within(1)(desk, 1)
+
+    assert 1 == len(current_runtime().limits.calls)
+
+
+# -------------------------------------------------------------------------------------------- sends
+
+
+class Stranger(GenServer):
+    """A class of the same name as `Desk`, see below."""
+
+
+Stranger.__name__ = "Desk"
+
+
+async def test_limits_of_sends(tree):
+    """A send is an operation called "send" of a kind of process, or of a name."""
+    desk, function = await tree.start(OtherDesk), spawn(idle)
+    rules = {Desk: 1, "idle.send": 2, "desk.eu.send": 3, "*.send": "long"}
+    with override_timeouts(rules=rules):
+        limits = current_runtime().limits
+        names = [Name("desk.eu"), Name("desk"), Name("odd..name"), Name("with*star")]
+
+        assert [30, 2, 3, 30, 5, 30] == [limits.of_send(each) for each in (desk, function, *names)]
+        assert "OtherDesk.send" == send_label(desk)
+        assert "idle.send" == send_label(function)
+        assert "desk.eu.send" == send_label(Name("desk.eu"))
+    with override_timeouts(rules={Desk: 1}):
+        assert 1 == limits.of_send(desk)
+    with override_timeouts(rules={Desk: 1, Stranger: 2}):
+        assert 5 == limits.of_send(Name("Desk"))
+
+
+async def test_a_send_to_a_via(tree):
+    """Something that finds a process is called by its class."""
+
+    class Finder:
+        def whereis(self):
+            return None
+
+    assert "Finder.send" == send_label(Finder())
+    assert 5 == current_runtime().limits.of_send(Finder())
+
+
+# ------------------------------------------------------------------------------------- being fired
+
+
+async def test_every_timeout_is_counted(tree, autojump_clock):
+    """Every `CallTimeout` that is raised is counted once, under the operation that was called."""
+    desk = await tree.start(Desk, restart="temporary")
+    fired = current_runtime().limits.fired
+    kept = Desk.put_off.request(desk, 5)
+    attempts = [
+        lambda: Desk.put_off(desk, 1),
+        lambda: Desk.put_off.within(2)(desk, 2),
+        lambda: Desk.put_off.within(0)(desk, 3),
+        lambda: Desk.put_off.request(desk, 4).receive(within=1),
+        lambda: kept.wait(within=1),
+        lambda: kept.wait(within=0.5),
+    ]
+    for raised, attempt in enumerate(attempts, start=1):
+        with pytest.raises(CallTimeout):
+            await attempt()
+        assert {("Desk.put_off", "call"): raised} == fired
+    with pytest.raises(CallTimeout):
+        await Desk.run.within(3)(desk, idle)
+
+    assert {("Desk.put_off", "call"): len(attempts), ("Desk.run", "call"): 1} == fired
+
+
+async def test_what_is_no_timeout_is_not_counted(tree, autojump_clock):
+    """Answers, failures, cancelled calls and requests that were given up before are no fired timeouts."""
+    desk = await tree.start(Desk, restart="temporary")
+    await Desk.echo(desk, 1)
+    with trio.move_on_after(1):
+        await Desk.put_off(desk, 1)
+    request = Desk.put_off.request(desk, 2)
+    with pytest.raises(CallTimeout):
+        await request.receive(within=1)
+    assert 1 == sum(current_runtime().limits.fired.values())
+    with pytest.raises(CallTimeout):
+        await request.receive(within=1)
+
+    assert 1 == sum(current_runtime().limits.fired.values())
+
+
+async def test_expired_with_its_caller(autojump_clock):
+    """A request that follows its caller and comes too late is counted once, whoever notices it first."""
+
+    class Follower(GenServer):
+        follow_caller = True
+
+        @call
+        async def work(self, seconds):
+            await trio.sleep(seconds)
+
+    async with open_supervisor() as tree:
+        server = await tree.start(Follower)
+        with pytest.raises(CallTimeout):
+            await Follower.work.within(2)(server, 5)
+        with pytest.raises(CallTimeout):
+            await Follower.work.within(2)(server, 2)
+        assert {("Follower.work", "call"): 2} == current_runtime().limits.fired
+        tree.shutdown()
+
+
+async def test_event(tree, autojump_clock):
+    """A limit that passes is told to whoever listens."""
+    desk = await tree.start(Desk, restart="temporary")
+    seen = []
+    listening = current_runtime().telemetry.attached(("nursery_otp", "timeout"), lambda *event: seen.append(event))
+    with listening, pytest.raises(CallTimeout):
+        await Desk.put_off.within(2)(desk, 1)
+    with pytest.raises(CallTimeout):
+        await Desk.put_off.within(2)(desk, 1)
+
+    assert [(("nursery_otp", "timeout", "fired"), {"limit": 2}, {"operation": "Desk.put_off", "kind": "call"})] == seen
+
+
+async def test_change_event(tree):
+    """A policy that changes is told with what it was; one that stays the same is not."""
+    seen = []
+    name = ("nursery_otp", "timeouts")
+    listening = current_runtime().telemetry.attached(name, lambda _name, _numbers, about: seen.append(about))
+    with listening, override_timeouts(default=2), override_timeouts():
+        pass
+
+    assert [
+        {"before": Timeouts(), "after": Timeouts(default=2)},
+        {"before": Timeouts(default=2), "after": Timeouts()},
+    ] == seen
+
+
+def test_repr():
+    """Limits show the policy in force, and how much lies over it."""
+    limits = Limits(Timeouts(default=2), Telemetry(lambda: 0.0))
+    limits.push({"factor": 2}, Origin("here"))
+    limits.count_fired("Desk.echo", "call", 2)
+
+    assert "<Limits: Timeouts(default=2, factor=2), 1 overrides, 1 fired>" == repr(limits)
