@@ -133,7 +133,10 @@ from nursery_otp._policy.timeout_explained import TimeoutExplanation as TimeoutE
 from nursery_otp._policy.timeout_patterns import ANY as ANY
 from nursery_otp._policy.timeouts import Timeouts as Timeouts
 from nursery_otp._runtime.calls import Call as Call
+from nursery_otp._runtime.causes import Explanation as Explanation
+from nursery_otp._runtime.causes import Incident as Incident
 from nursery_otp._runtime.context import current_runtime as current_runtime
+from nursery_otp._runtime.crash_reports import CrashReport as CrashReport
 from nursery_otp._runtime.current import (
     ProcessInfo as ProcessInfo,
 )
@@ -149,6 +152,7 @@ from nursery_otp._runtime.current import (
 from nursery_otp._runtime.current import (
     shutdown_scope as shutdown_scope,
 )
+from nursery_otp._runtime.explaining import explain as explain
 from nursery_otp._runtime.links import (
     kill as kill,
 )

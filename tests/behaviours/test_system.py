@@ -7,6 +7,7 @@ import trio.testing
 from nursery_otp import (
     NORMAL,
     SHUTDOWN,
+    BadReturn,
     Exit,
     Failed,
     MailboxOptions,
@@ -112,8 +113,8 @@ async def test_get_status():
     """The status: who, whether it runs, how much waits, and what the server shows of itself."""
 
     class Secretive(Puppet):
-        def format_status(self):
-            return "secret"
+        def format_status(self, status):
+            return status | {"state": "secret"}
 
     async with Stage() as supervisor:
         ref = await supervisor.start(Secretive, name=Name("secretive"))
@@ -137,12 +138,27 @@ async def test_format_status_fails():
     """A `format_status` that raises harms nobody but the one who asked."""
 
     class Shy(Puppet):
-        def format_status(self):
+        def format_status(self, status):
             raise KeyError("shy")
 
     async with Stage():
         ref = await start(Shy)
         with pytest.raises(KeyError):
+            await get_status(ref)
+
+        assert ref.alive
+
+
+async def test_format_status_returns_rubbish():
+    """What `format_status` returns has to be the dict it got, or another one."""
+
+    class Careless(Puppet):
+        def format_status(self, status):
+            return None
+
+    async with Stage():
+        ref = await start(Careless)
+        with pytest.raises(BadReturn, match=r"Careless\.format_status"):
             await get_status(ref)
 
         assert ref.alive

@@ -113,8 +113,9 @@ class Subject(GenServer):
     def terminate(self, reason: object) -> None:
         self.fail_in("terminate")
 
-    def format_status(self) -> Any:
+    def format_status(self, status: dict[str, Any]) -> dict[str, Any]:
         self.fail_in("format_status")
+        return status
 
     def __copy__(self) -> Subject:
         self.fail_in("copy")

@@ -38,7 +38,7 @@ def test_failed_start_rolls_back():
     (stop,) = run.fail(BOOM)
 
     assert s.StopChild("b", run.handle("b"), 5.0) == stop
-    assert [s.Report("start_failed", "c", BOOM, 0, 9)] == run.reports
+    assert [s.Report("start_failed", "c", BOOM, 0, 9, "the supervisor does not start")] == run.reports
     (stop,) = run.stopped()
     assert "a" == stop.key
     assert [s.Finish(Shutdown(s.FailedToStart("c", BOOM)))] == run.stopped()

@@ -5,6 +5,7 @@ import pytest
 from nursery_otp._policy import supervision as s
 from nursery_otp._policy.errors import RestartLimitReached
 from nursery_otp._policy.exits import KILLED, NORMAL, SHUTDOWN, Crashed, Failed, Shutdown
+from nursery_otp._policy.restarts import Backoff
 from tests.policy.builders import BOOM, Run, limit_of, spec
 
 ABNORMAL = [BOOM, KILLED, Failed(("shutdown", 1, 2)), Crashed(ValueError())]
@@ -62,11 +63,33 @@ def test_reports():
     """Operators hear who ended, why, and how much of the limit is used up."""
     run = Run([spec("a")], max_restarts=1).up()
     run.exits("a")
-    assert [s.Report("child_terminated", "a", BOOM, 1, 1)] == run.reports
+    assert [s.Report("child_terminated", "a", BOOM, 1, 1, "restarted")] == run.reports
     run.fail()
-    assert [s.Report("start_failed", "a", BOOM, 1, 1)] == run.reports
+    assert [s.Report("start_failed", "a", BOOM, 1, 1, "tried again")] == run.reports
     run.retry("a")
-    assert [s.Report("limit_reached", "a", BOOM, 2, 1)] == run.reports
+    assert [s.Report("limit_reached", "a", BOOM, 2, 1, "restart limit reached: the supervisor ends")] == run.reports
+
+
+@pytest.mark.parametrize(
+    ("specs", "options", "decision"),
+    [
+        ([spec("a")], {}, "restarted"),
+        ([spec("a"), spec("b")], {"strategy": "one_for_all"}, "restarted with its group"),
+        ([spec("a", backoff=Backoff(initial=0.5, jitter=0))], {}, "restarted after 0.5 s"),
+        ([spec("a")], {"max_restarts": 0}, "restart limit reached: the supervisor ends"),
+        ([spec("a", "temporary")], {}, "not restarted: temporary"),
+        (
+            [spec("a", "temporary", significant=True)],
+            {"auto_shutdown": "any_significant"},
+            "not restarted: temporary; the supervisor shuts down",
+        ),
+    ],
+)
+def test_decision(specs, options, decision):
+    """The report of a crash says in words what is done about it."""
+    run = Run(specs, **options).up()
+    run.exits("a")
+    assert decision == run.reports[0].decision
 
 
 # ---------------------------------------------------------------------------------------------- groups

@@ -27,7 +27,7 @@ async def test_idle_process(tree):
     ref = spawn(idle)
     await wait_all_tasks_blocked()
 
-    assert ProcessInfo(ref, "running", frozenset(), (), (), 0, False, None) == process_info(ref)
+    assert ProcessInfo(ref, "running", frozenset(), (), (), 0, False, None, 1) == process_info(ref)
 
 
 async def test_queue_links_traps(tree):

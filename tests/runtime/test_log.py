@@ -22,7 +22,10 @@ async def test_crash(tree, caplog, capsys):
     [record] = caplog.records
 
     assert ("nursery_otp", logging.ERROR) == (record.name, record.levelno)
-    assert """process_crashed process="<crash#2 ended: crashed(ValueError('boom'))>\"""" == record.getMessage()
+    assert (
+        """process_crashed process="<crash#2 ended: crashed(ValueError('boom'))>" incarnation=1 path='crash' """
+        """decision='no supervisor'"""
+    ) == record.getMessage()
     assert ValueError is record.exc_info[0]
     assert "crash" == record.exc_info[2].tb_frame.f_code.co_name
     assert "" == capsys.readouterr().out

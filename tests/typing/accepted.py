@@ -166,8 +166,8 @@ class AsyncCallbacks(GenServer):
     async def terminate(self, reason: ExitReason) -> None:
         return None
 
-    def format_status(self) -> dict[str, int]:
-        return {}
+    def format_status(self, status: dict[str, Any]) -> dict[str, Any]:
+        return status | {"state": "hidden"}
 
 
 class Doubler(Counter):

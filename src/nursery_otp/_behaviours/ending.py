@@ -22,20 +22,23 @@ FIRST_REPORT = 5.0
 
 
 @protected
-async def stop_child(process: Process, limit: ShutdownLimit) -> None:
-    """Ask a child to stop, give it `limit` seconds, then kill it; return when it has ended."""
+async def stop_child(process: Process, limit: ShutdownLimit, cause: int) -> None:
+    """Ask a child to stop, give it `limit` seconds, then kill it; return when it has ended.
+
+    `cause` is the number of the incident that this is done for.
+    """
     process.on_end = None  # the supervisor knows
     if limit != "kill":
-        process.request_stop(SHUTDOWN)
+        process.request_stop(SHUTDOWN, cause=cause)
         with trio.CancelScope(deadline=process.runtime.now() + limit):
             await process.wait_ended()
-    await kill_child(process)
+    await kill_child(process, cause)
 
 
 @protected
-async def kill_child(process: Process) -> None:
+async def kill_child(process: Process, cause: int) -> None:
     """End a process without grace, if it has not ended; return when it has."""
-    process.interrupt(KILLED)
+    process.interrupt(KILLED, cause=cause)
     after = FIRST_REPORT
     killed_at = process.runtime.now()
     while process.reason is None:
@@ -47,25 +50,27 @@ async def kill_child(process: Process) -> None:
 
 
 @protected
-async def end_children(processes: Sequence[Process], limits: Sequence[ShutdownLimit] | None = None) -> None:
+async def end_children(
+    processes: Sequence[Process], limits: Sequence[ShutdownLimit] | None = None, *, cause: int
+) -> None:
     """End all at the same time; those with a limit are asked first. Return when all have ended."""
     asked: list[tuple[float, Process]] = []
     for process, limit in zip(processes, limits or ["kill"] * len(processes), strict=True):
         process.on_end = None
         if limit == "kill":
-            process.interrupt(KILLED)
+            process.interrupt(KILLED, cause=cause)
         else:
-            process.request_stop(SHUTDOWN)
+            process.request_stop(SHUTDOWN, cause=cause)
             asked.append((process.runtime.now() + float(limit), process))
     # The deadlines all started at once, so waiting for one after the other is waiting for all.
     for deadline, process in sorted(asked, key=lambda pair: pair[0]):
         if deadline < math.inf and process.reason is None:
             with trio.CancelScope(deadline=deadline):
                 await process.wait_ended()
-            process.interrupt(KILLED)
+            process.interrupt(KILLED, cause=cause)
     for process in processes:
         if process.interrupted == KILLED:
-            await kill_child(process)
+            await kill_child(process, cause)
         else:
             await process.wait_ended()
 

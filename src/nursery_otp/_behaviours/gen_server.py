@@ -94,6 +94,11 @@ class GenServer:
         """
         return None
 
-    def format_status(self) -> Any:
-        """What `get_status` shows of the state; override it to leave secrets out. OTP: `format_status/1`."""
-        return getattr(self, "__dict__", None) or repr(self)
+    def format_status(self, status: dict[str, Any]) -> dict[str, Any]:
+        """What `get_status` and the report of a crash show of this server; override it to leave secrets out.
+
+        `status` has the `state` (the attributes of the server, as a dict of its own) and, in the report of a crash, the
+        `message` that was being handled. Return it, changed as you like; a key that is left out is not shown.
+        OTP: `format_status/1`.
+        """
+        return status

@@ -16,7 +16,7 @@ import attrs
 import trio
 
 from nursery_otp._behaviours.instructions import Answer, Continue, Idle, IdleTimeout, Later, Next, Pending, Refuse
-from nursery_otp._policy.exits import Crashed, ExitReason, Stop
+from nursery_otp._policy.exits import Crashed, ExitReason, Stop, safe_repr
 from nursery_otp._runtime import log
 from nursery_otp._runtime.calls import Call
 from nursery_otp._runtime.crashes import own_crash
@@ -159,6 +159,20 @@ class ServerLoop:
             call, value = self.reply_after
             self._reply(call, value)
         raise Stop(reason)
+
+    def status(self, **more: Any) -> dict[str, Any]:
+        """What the server shows of itself, after its `format_status` had its say."""
+        server = self.server
+        attributes = getattr(server, "__dict__", None)
+        status = {"state": dict(attributes) if attributes else safe_repr(server), **more}
+        formatted = server.format_status(status)
+        if not isinstance(formatted, dict):
+            raise BadReturn(f"{self._class.__name__}.format_status", formatted, "the dict that it got, changed or not")
+        return formatted
+
+    def crash_status(self, known: dict[str, Any]) -> dict[str, Any]:
+        """The same, for the report of a crash; before init there is nothing to show."""
+        return self.status(**known) if hasattr(self, "server") else known
 
     # ---------------------------------------------------------------------------------- being asked
 

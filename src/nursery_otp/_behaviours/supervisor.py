@@ -22,6 +22,7 @@ from nursery_otp._policy.specs import (
     SupervisorFlags,
 )
 from nursery_otp._runtime.calls import Call
+from nursery_otp._runtime.context import process_var
 from nursery_otp._runtime.process import Body, Process
 from nursery_otp._runtime.refs import Address, Name, Ref, find, find_alive
 from nursery_otp.errors import InvalidSpec, StartIgnored
@@ -296,4 +297,5 @@ class SupervisorHandle:
         """
         process = self._supervisor()
         if process is not None:
-            process.request_stop(as_reason(reason))
+            cause = process.runtime.causes.asked("stop", "shutdown() was called", process_var.get())
+            process.request_stop(as_reason(reason), cause=cause)

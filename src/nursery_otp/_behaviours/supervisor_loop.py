@@ -20,13 +20,16 @@ from nursery_otp._behaviours.child_requests import ChildRequests
 from nursery_otp._behaviours.children import failure_of
 from nursery_otp._behaviours.ending import end_children, stop_child
 from nursery_otp._behaviours.reserved_names import ReservedNames
+from nursery_otp._behaviours.supervisor_causes import SupervisorCauses
 from nursery_otp._behaviours.supervisor_notices import BodyEnded, ChildEnded, RetryDue, StartLimit
 from nursery_otp._policy import supervision as s
-from nursery_otp._policy.decide import decide, initial
+from nursery_otp._policy.changes import child_of
+from nursery_otp._policy.decide import decide, initial, is_ending
 from nursery_otp._policy.exits import NORMAL, Crashed, ExitReason, Shutdown, Stop, error_of, safe_repr
 from nursery_otp._policy.specs import ChildSpec, SupervisorFlags, check_children
 from nursery_otp._runtime import log
 from nursery_otp._runtime.calls import Call
+from nursery_otp._runtime.crash_reports import CrashReport
 from nursery_otp._runtime.interrupts import protected
 from nursery_otp._runtime.mailbox import EMPTY
 from nursery_otp._runtime.messages import Exit, StopAsked
@@ -47,9 +50,21 @@ _LOSSES = (s.Exited, s.Retry, s.TerminateChild, s.Failed, s.Ignored, s.Stopped)
 """The events after which a child may be down for good."""
 
 
-def _is_ending(state: s.State, actions: tuple[s.Action, ...]) -> bool:
-    ending = state.plan is not None and isinstance(state.plan.purpose, s.End)
-    return ending or any(isinstance(action, s.Finish) for action in actions)
+def _source_of(item: Any, supervisor: Process) -> Process | Call | str | int:
+    """What is behind an item of the mailbox."""
+    match item:
+        case ChildEnded():
+            return item.process
+        case Call():
+            return item
+        case RetryDue():
+            return item.because
+        case BodyEnded():
+            return "only services were left"
+        case Exit():
+            return f"the parent {item.source} ended: {item.reason}"
+        case _:
+            return supervisor.cause
 
 
 @trio.lowlevel.disable_ki_protection
@@ -93,13 +108,14 @@ class SupervisorLoop:
         self._process = process
         self._runtime = process.runtime
         self._names = ReservedNames(process)
+        self._causes = SupervisorCauses(process)
         process.trap_exits = True
         process.on_stop = self._on_stop
 
     def release(self) -> None:
         """The process has ended, and nobody decides any more."""
         self._state = self.on_giving_up = None
-        del self._process, self._names
+        del self._process, self._names, self._causes
 
     async def run(self, process: Process) -> None:
         """The body of the process."""
@@ -159,7 +175,8 @@ class SupervisorLoop:
     async def _leave_nothing(self) -> None:
         """However it came to this: no child, no reservation and no delayed retry remains."""
         if self._finish is None:
-            await end_children(self._children_alive())
+            self._causes.begin(self._process.cause)
+            await end_children(self._children_alive(), cause=self._causes.stopping())
         self._names.release_all()
         self._end_start_limit()
         for retry in self._delayed:
@@ -174,6 +191,7 @@ class SupervisorLoop:
     # --------------------------------------------------------------------------------------- events
 
     async def _read(self, item: Any) -> None:
+        self._causes.begin(_source_of(item, self._process))
         match item:
             case ChildEnded():
                 await self._on_child_ended(item)
@@ -197,12 +215,16 @@ class SupervisorLoop:
 
     async def _on_child_ended(self, notice: ChildEnded) -> None:
         child = notice.process
+        self._causes.crashed(child, notice.crash)
+        notice.crash = None
         if self._runtime.fatal:
             # A KeyboardInterrupt or the like: nobody's crash, so that nothing is restarted for it.
+            self._causes.decided("not restarted: the tree is ending")
             await self._step(s.StopRequest(Shutdown(error_of(notice.reason))))
             return
         now, chance = self._runtime.now(), self._runtime.random.random()
         await self._step(s.Exited(child.child_key, child, notice.reason, now, chance))
+        self._causes.decided("nothing to do: it was stopped or replaced meanwhile")
 
     async def _step(self, event: s.Event) -> None:
         """Decide about an event and about what comes of it, until there is nothing more to do."""
@@ -212,12 +234,10 @@ class SupervisorLoop:
             if isinstance(current, _LOSSES):
                 self._withdraw_gone()
             self._state, actions = decide(self._current, current)
-            if (
-                self.on_giving_up is not None
-                and not isinstance(event, s.StopRequest)
-                and _is_ending(self._current, actions)
-            ):
-                self.on_giving_up()
+            if not isinstance(event, s.StopRequest) and is_ending(self._current, actions):
+                self._causes.ending()
+                if self.on_giving_up is not None:
+                    self.on_giving_up()
             if isinstance(current, _LOSSES):
                 self._names.release_lost(self._current)
             for action in actions:
@@ -238,10 +258,11 @@ class SupervisorLoop:
                 return await self._start(key, spec)
             case s.StopChild(_, process, limit):
                 with self._waiting_for(process):
-                    await stop_child(process, limit)
+                    await stop_child(process, limit, self._causes.stopping())
                 return s.Stopped()
             case s.StopChildren(children):
-                await end_children([stop.handle for stop in children], [stop.limit for stop in children])
+                handles, limits = [stop.handle for stop in children], [stop.limit for stop in children]
+                await end_children(handles, limits, cause=self._causes.stopping())
                 return s.Stopped()
             case s.RetryLater():
                 self._retry(action)
@@ -252,7 +273,7 @@ class SupervisorLoop:
             case s.Finish(reason):
                 self._finish = reason
             case s.Report():
-                self._report(action)
+                self._causes.report(action)
         return None
 
     async def _start(self, key: s.Key, spec: ChildSpec) -> s.Event:
@@ -269,9 +290,12 @@ class SupervisorLoop:
         self._starting = None
         self._end_start_limit()
         if child.started:
+            if child.incarnation > 1:
+                self._causes.restarted(child_of(self._current, key), self._current)
             return s.Started(key, child, self._runtime.now())
         if child.ignored:
             return s.Ignored(key)
+        self._causes.begin(child)
         return s.Failed(key, child.reason or NORMAL, self._runtime.random.random())
 
     def _end_start_limit(self) -> None:
@@ -316,15 +340,19 @@ class SupervisorLoop:
         child.parent = self._process
         child.on_end = self._child_ended
         child.follow_caller = self._process.follow_caller
+        child.incarnation = child_of(self._current, key).incarnations + 1
+        if child.incarnation > 1:
+            child.origin = self._causes.restarting(key)
         return child
 
-    def _child_ended(self, child: Process, reason: ExitReason) -> None:
+    def _child_ended(self, child: Process, reason: ExitReason, crash: CrashReport | None) -> bool:
         """The last act of a child (in its own task): tell the supervisor, unless it failed to start."""
         if child.started:
-            self._process.deliver(ChildEnded(child, reason))
+            self._process.deliver(ChildEnded(child, reason, crash))
+        return child.started
 
     def _retry(self, action: s.RetryLater) -> None:
-        retry = RetryDue(action, self._process)
+        retry = RetryDue(action, self._process, self._causes.number())
         if action.delay > 0:
             self._delayed[retry] = None
             self._runtime.alarms.arm(self._runtime.now() + action.delay, retry)
@@ -340,17 +368,6 @@ class SupervisorLoop:
             call.fail(failure_of(action, call, ref, self._current.flags, self._requests.template))
         if self._process.current_call is call:
             self._process.current_call = None
-
-    def _report(self, report: s.Report) -> None:
-        log.write(
-            "info",
-            report.note,
-            supervisor=repr(self._process.ref),
-            child=report.key,
-            reason=str(report.reason),
-            restarts=report.restarts,
-            allowed=report.allowed,
-        )
 
     # ---------------------------------------------------------------------------------------- calls
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import attrs
+
 from nursery_otp._policy import supervision as s
 from nursery_otp._policy.exits import KILLED, SHUTDOWN, ExitReason
 from nursery_otp._policy.specs import ChildSpec
+from nursery_otp._runtime.crash_reports import CrashReport, write
 from nursery_otp._runtime.interrupts import protected
 from nursery_otp._runtime.messages import Notice
 from nursery_otp._runtime.process import Process
@@ -16,21 +19,29 @@ START_GRACE = 1.0
 class ChildEnded(Notice):
     """A child has ended by itself; posted by its own last act."""
 
-    __slots__ = ("process", "reason")
+    __slots__ = ("crash", "process", "reason")
 
-    def __init__(self, process: Process, reason: ExitReason) -> None:
+    def __init__(self, process: Process, reason: ExitReason, crash: CrashReport | None) -> None:
         self.process = process
         self.reason = reason
+        self.crash = crash
+
+    def lost(self) -> None:
+        """The supervisor ended first, so that nobody decides about a crash; it is reported all the same."""
+        crash, self.crash = self.crash, None
+        if crash is not None:
+            write(self.process, attrs.evolve(crash, decision="its supervisor has ended"))
 
 
 @protected
 class RetryDue(Notice):
     """The turn of a retry has come, at once or after a backoff."""
 
-    __slots__ = ("action", "alarm", "supervisor")
+    __slots__ = ("action", "alarm", "because", "supervisor")
 
-    def __init__(self, action: s.RetryLater, supervisor: Process) -> None:
+    def __init__(self, action: s.RetryLater, supervisor: Process, because: int) -> None:
         self.action = action
+        self.because = because
         self.supervisor = supervisor
         self.alarm = 0
 
@@ -67,7 +78,8 @@ class StartLimit:
         """Time is up."""
         if self._child.status != "starting":
             return
+        cause = self._child.runtime.causes.record("limit", "its start took too long for a supervisor that is to stop")
         if self._polite:
-            self._child.request_stop(SHUTDOWN)
+            self._child.request_stop(SHUTDOWN, cause=cause)
         else:
-            self._child.interrupt(KILLED)
+            self._child.interrupt(KILLED, cause=cause)

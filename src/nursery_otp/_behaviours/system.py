@@ -85,7 +85,7 @@ async def get_status(target: Address[Any], *, within: float | None = None) -> St
     def status(loop: ServerLoop) -> Status:
         process = loop.process
         state: Literal["running", "suspended"] = "suspended" if loop.suspended else "running"
-        return Status(process.ref, process.name, state, len(process.mailbox), loop.server.format_status())
+        return Status(process.ref, process.name, state, len(process.mailbox), loop.status()["state"])
 
     return cast("Status", await _ask(target, "get_status", status, within))
 

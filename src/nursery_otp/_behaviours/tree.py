@@ -26,6 +26,7 @@ from nursery_otp._policy.exits import KILLED, NORMAL, SHUTDOWN, ExitReason, Norm
 from nursery_otp._policy.specs import AutoShutdown, ChildSpec, Strategy, SupervisorFlags, check_children
 from nursery_otp._policy.supervision import FailedToStart
 from nursery_otp._policy.timeouts import Timeouts
+from nursery_otp._runtime.causes import shown
 from nursery_otp._runtime.context import process_var, runtime_var
 from nursery_otp._runtime.interrupts import protected
 from nursery_otp._runtime.process import Body, Process
@@ -87,7 +88,7 @@ class SupervisionTree:
             error = interruption
         if error is None and self._root.started:
             return
-        await self._take_down()
+        await self._take_down(self._because(error))
         self._forget_context()
         if error is None:
             error = self._runtime.fatal[0] if self._runtime.fatal else self._failed_start()
@@ -115,12 +116,14 @@ class SupervisionTree:
 
     async def _end_unsupervised(self) -> None:
         processes = list(self._runtime.table.values())
-        await end_children(processes, [UNSUPERVISED_LIMIT] * len(processes))
+        cause = self._runtime.causes.record("stop", "the supervision tree had ended", self._root.exit_incident())
+        await end_children(processes, [UNSUPERVISED_LIMIT] * len(processes), cause=cause)
         self._runtime.closed = True  # their last acts may have spawned others, but those may not go on like that
-        await end_children(list(self._runtime.table.values()))
+        await end_children(list(self._runtime.table.values()), cause=cause)
 
-    def _root_ended(self, _root: Process, _reason: ExitReason) -> None:
+    def _root_ended(self, _root: Process, _reason: ExitReason, _crash: object) -> bool:
         self._cancel_body()
+        return False  # the report of its crash, if there is one, is not taken over
 
     def _cancel_body(self) -> None:
         """Like a nursery's, the body of the block is not needed without the tree."""
@@ -130,7 +133,7 @@ class SupervisionTree:
     def _on_fatal(self) -> None:
         """A KeyboardInterrupt or the like in a process: what the body waits for will not come."""
         self._cancel_body()
-        self._root.request_stop(SHUTDOWN)
+        self._root.request_stop(SHUTDOWN, cause=self._because(self._runtime.fatal[0]))
 
     # -------------------------------------------------------------------------------------- leaving
 
@@ -141,7 +144,7 @@ class SupervisionTree:
         self._leaving = True
         if body_error is None and self._root.reason is None and not self._body_scope.cancel_called:
             body_error = await self._wait_for_children()  # noqa: ASYNC102 - the body is over; this may be cancelled
-        interrupted = await self._take_down()  # noqa: ASYNC102 - shielded inside
+        interrupted = await self._take_down(self._because(body_error))  # noqa: ASYNC102 - shielded inside
         self._forget_context()
         failure = self._failure() if interrupted is None else None  # what was killed for an interrupt did not fail
         problems = _distinct(body_error, interrupted, *self._runtime.fatal, failure) or _distinct(self._leak())
@@ -170,9 +173,20 @@ class SupervisionTree:
             return error  # noqa: ASYNC104
         return None
 
-    async def _take_down(self) -> BaseException | None:
+    def _because(self, error: BaseException | None) -> int:
+        """The incident that the tree is taken down for."""
+        match error:
+            case None:
+                text = "the block of open_supervisor was left"
+            case trio.Cancelled():
+                text = "the block of open_supervisor was cancelled from outside"
+            case _:
+                text = f"the block of open_supervisor failed: {shown(error)}"
+        return 0 if self._root.reason is not None else self._runtime.causes.record("stop", text)
+
+    async def _take_down(self, cause: int) -> BaseException | None:
         """Stop the tree in order, if it still stands, and close it. A second interrupt kills instead of asking."""
-        self._root.request_stop(SHUTDOWN)
+        self._root.request_stop(SHUTDOWN, cause=cause)
         interrupted: BaseException | None = None
         while not self._closed.is_set():
             try:
@@ -180,8 +194,9 @@ class SupervisionTree:
                     await self._closed.wait()
             except BaseException as error:  # noqa: ASYNC103 - the same; behind a shield it is a KeyboardInterrupt
                 interrupted = error
+                cause = self._runtime.causes.record("kill", f"a second interrupt: {shown(error)}")
                 for process in list(self._runtime.table.values()):
-                    process.interrupt(KILLED)
+                    process.interrupt(KILLED, cause=cause)
         self._outer.cancel_scope.shield = True  # nothing is left in it but the last step of the host task
         try:
             await self._manager.__aexit__(None, None, None)

@@ -31,6 +31,15 @@ from nursery_otp._policy.specs import ChildSpec, SupervisorFlags
 
 Result: TypeAlias = tuple[s.State, tuple[s.Action, ...]]
 
+GIVING_UP = "restart limit reached: the supervisor ends"
+AUTO_SHUTDOWN = "; the supervisor shuts down"
+TRIED_AGAIN = "tried again"
+_FAILED_START: dict[type, str] = {
+    s.Start: "the supervisor does not start",
+    s.Add: "refused to whoever asked for it",
+    s.Revive: "refused to whoever asked for it",
+}
+
 
 def initial(flags: SupervisorFlags, specs: Iterable[ChildSpec] = ()) -> s.State:
     """The state of a supervisor that has these children to start when it gets `Begin`."""
@@ -40,8 +49,14 @@ def initial(flags: SupervisorFlags, specs: Iterable[ChildSpec] = ()) -> s.State:
     return state
 
 
-def _report(state: s.State, note: s.Note, key: s.Key, reason: ExitReason) -> s.Report:
-    return s.Report(note, key, reason, len(state.window.times), state.flags.max_restarts)
+def is_ending(state: s.State, actions: tuple[s.Action, ...]) -> bool:
+    """Whether a supervisor that has come to this state, by these actions, is on its way out."""
+    ending = state.plan is not None and isinstance(state.plan.purpose, s.End)
+    return ending or any(isinstance(action, s.Finish) for action in actions)
+
+
+def _report(state: s.State, note: s.Note, key: s.Key, reason: ExitReason, decision: str) -> s.Report:
+    return s.Report(note, key, reason, len(state.window.times), state.flags.max_restarts, decision)
 
 
 # -------------------------------------------------------------------------------------------- plans
@@ -163,7 +178,7 @@ def _count(state: s.State, now: float) -> s.State:
 def _give_up(state: s.State, child: s.Child, reason: ExitReason) -> Result:
     limit = RestartLimitReached(_public_id(state, child), state.flags.max_restarts, state.flags.period)
     limit.__cause__ = error_of(reason)
-    report = _report(state, "limit_reached", child.key, reason)
+    report = _report(state, "limit_reached", child.key, reason, GIVING_UP)
     state, actions = _end(forget(state, child), Shutdown(limit))
     return state, (report, *actions)
 
@@ -174,8 +189,8 @@ def _wait_before(child: s.Child, attempts: int, chance: float) -> float:
 
 def _restart(state: s.State, child: s.Child, event: s.Exited) -> Result:
     state = _count(state, event.now)
-    report = _report(state, "child_terminated", child.key, event.reason)
     if state.window.exceeded:
+        report = _report(state, "child_terminated", child.key, event.reason, GIVING_UP)
         state, actions = _give_up(state, child, event.reason)
         return state, (report, *actions)
     backoff = child.spec.backoff
@@ -184,8 +199,15 @@ def _restart(state: s.State, child: s.Child, event: s.Exited) -> Result:
     state = update(state, child, status="restarting", attempts=attempts, last=event.reason)
     delay = _wait_before(child, attempts, event.chance)
     child = child_of(state, child.key)
+    report = _report(state, "child_terminated", child.key, event.reason, _how(state, child, delay))
     state, actions = _delay_plan(state, child, delay) if delay > 0 else _restart_plan(state, child)
     return state, (report, *actions)
+
+
+def _how(state: s.State, child: s.Child, delay: float) -> str:
+    """A restart in words."""
+    group = " with its group" if len(group_of(state, child)) > 1 else ""
+    return f"restarted{group}" if delay <= 0 else f"restarted{group} after {delay:.3g} s"
 
 
 def _auto_shutdown(state: s.State, child: s.Child) -> Result:
@@ -220,9 +242,11 @@ def _on_exited(state: s.State, event: s.Exited) -> Result:
     restart = child.spec.restart
     if restart == "permanent" or (restart == "transient" and not is_normal(event.reason)):
         return _restart(state, child, event)
-    report = () if is_normal(event.reason) else (_report(state, "child_terminated", child.key, event.reason),)
-    state, actions = _auto_shutdown(forget(state, child), child)
-    return state, (*report, *actions)
+    after, actions = _auto_shutdown(forget(state, child), child)
+    if is_normal(event.reason):
+        return after, actions
+    decision = f"not restarted: {restart}" + (AUTO_SHUTDOWN if is_ending(after, actions) else "")
+    return after, (_report(state, "child_terminated", child.key, event.reason, decision), *actions)
 
 
 def _on_retry(state: s.State, event: s.Retry) -> Result:
@@ -239,7 +263,10 @@ def _on_retry(state: s.State, event: s.Retry) -> Result:
 def _on_started(state: s.State, event: s.Started) -> Result:
     plan = _next_start(state, event.key)
     child = child_of(state, event.key)
-    state = update(state, child, status="running", handle=event.handle, returning=False, since=event.now)
+    count = child.incarnations + 1
+    state = update(
+        state, child, status="running", handle=event.handle, returning=False, since=event.now, incarnations=count
+    )
     return _advance(attrs.evolve(state, plan=plan))
 
 
@@ -256,7 +283,7 @@ def _on_ignored(state: s.State, event: s.Ignored) -> Result:
 def _on_failed(state: s.State, event: s.Failed) -> Result:
     purpose = _next_start(state, event.key).purpose
     child = child_of(state, event.key)
-    report = _report(state, "start_failed", child.key, event.reason)
+    report = _report(state, "start_failed", child.key, event.reason, _FAILED_START.get(type(purpose), TRIED_AGAIN))
     match purpose:
         case s.Start():
             alive = running_keys(state.ordered())

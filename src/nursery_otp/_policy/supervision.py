@@ -36,7 +36,7 @@ class Child:
 
     `handle` of a restarting child is the incarnation that ended. `returning` marks a child that a restart under way
     has taken down and will start again. `retry` numbers its latest scheduled retry: an older one is void. `last` is why
-    it last ended or failed to start.
+    it last ended or failed to start, `incarnations` how many have been started.
     """
 
     key: Key
@@ -49,6 +49,7 @@ class Child:
     attempts: int = 0
     last: ExitReason = NORMAL
     since: float = 0.0
+    incarnations: int = 0
 
 
 @attrs.frozen
@@ -377,13 +378,14 @@ Note: TypeAlias = Literal["child_terminated", "start_failed", "limit_reached"]
 
 @attrs.frozen
 class Report:
-    """Tell the operators: what happened to which child, with how many restarts used of how many."""
+    """Tell the operators: what happened to which child, with how many restarts used of how many, and what follows."""
 
     note: Note
     key: Key
     reason: ExitReason
     restarts: int
     allowed: float
+    decision: str
 
 
 Action: TypeAlias = StartChild | StopChild | StopChildren | RetryLater | Reply | Ready | Finish | Report

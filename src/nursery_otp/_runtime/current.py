@@ -30,6 +30,7 @@ class ProcessInfo:
     queue_length: int
     trap_exits: bool
     waits_for: Ref[Any] | None
+    incarnation: int
 
 
 def current_ref() -> Ref[Any]:
@@ -58,6 +59,7 @@ def process_info(ref: Address[Any]) -> ProcessInfo:
         queue_length=len(process.mailbox),
         trap_exits=process.trap_exits,
         waits_for=None if waits is None or waits.process is None else waits.process.ref,
+        incarnation=process.incarnation,
     )
 
 

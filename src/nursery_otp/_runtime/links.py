@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from nursery_otp._policy import checks
@@ -93,7 +94,8 @@ def send_exit(target: Address[Any], reason: object) -> None:
     other = find(target)
     source = process_var.get()
     if other is not None:
-        signal(other, source, as_reason(reason))
+        why = as_reason(reason)
+        signal(other, source, why, lambda: other.runtime.causes.asked("signal", f"exit signal {why}", source))
 
 
 @protected
@@ -104,16 +106,16 @@ def kill(target: Address[Any]) -> None:
     anywhere in Trio). OTP: `exit(Pid, kill)`.
     """
     other = find(target)
-    if other is not None:
-        other.interrupt(KILLED)
+    if other is not None and other.reason is None:
+        other.interrupt(KILLED, cause=other.runtime.causes.asked("kill", "it was killed", process_var.get()))
 
 
 @protected
-def signal(target: Process, source: Process | None, reason: ExitReason) -> None:
-    """What an exit signal does to a process."""
+def signal(target: Process, source: Process | None, reason: ExitReason, cause: Callable[[], int]) -> None:
+    """What an exit signal does to a process; `cause` is asked for if it ends it."""
     if target.reason is not None:
         return
     if target.trap_exits:
         target.deliver(Exit(None if source is None else source.ref, reason))
     elif not isinstance(reason, Normal) or source is target:
-        target.interrupt(reason)
+        target.interrupt(reason, cause=cause())

@@ -235,8 +235,8 @@ class Mailbox(trio.abc.ReceiveChannel[Any]):
 
         A request made with a client function arrives as a `Call`, to be answered with its `reply` or `fail`.
         """
-        await trio.lowlevel.checkpoint_if_cancelled()
         self.owner.finished()
+        await trio.lowlevel.checkpoint_if_cancelled()
         waited = False
         while not self.closed and len(self) == 0:
             await self.park()

@@ -100,6 +100,9 @@ class Notice:
 
     __slots__ = ()
 
+    def lost(self) -> None:
+        """It will not be read."""
+
 
 class StopAsked(Notice):
     """A request to stop that takes its turn among the messages (drain)."""

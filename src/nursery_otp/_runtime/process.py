@@ -16,21 +16,23 @@ import weakref
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
+import attrs
 import outcome
 import trio
 
-from nursery_otp._policy.exits import KILLED, NORMAL, Crashed, ExitReason, Stop
+from nursery_otp._policy.exits import KILLED, NORMAL, Crashed, ExitReason, Stop, safe_repr
 from nursery_otp._policy.mailboxes import DEFAULT_MAILBOX, MailboxOptions
-from nursery_otp._runtime import log
 from nursery_otp._runtime.calls import Call
 from nursery_otp._runtime.channel_mailbox import ChannelMailbox
 from nursery_otp._runtime.context import process_var, runtime_var
+from nursery_otp._runtime.crash_reports import CrashReport, crash_report
+from nursery_otp._runtime.crash_reports import write as write_report
 from nursery_otp._runtime.crashes import empty_own_frames, is_cancellation, own_crash, relevant_traceback
 from nursery_otp._runtime.interrupts import protected
 from nursery_otp._runtime.lean_mailbox import LeanMailbox
 from nursery_otp._runtime.links import signal
 from nursery_otp._runtime.mailbox import NOBODY, SIGNALS, Mailbox, Waiter
-from nursery_otp._runtime.messages import Envelope, Exit, Tick, recipient_of
+from nursery_otp._runtime.messages import Envelope, Exit, Notice, Tick, recipient_of
 from nursery_otp._runtime.refs import Name, Ref, checkpointed
 from nursery_otp.errors import CallExited, Ignore, MailboxFull, MailboxOverflow, NoProcess
 
@@ -64,11 +66,14 @@ class Process:
         "_waiters",
         "behaviour",
         "body",
+        "cause",
         "child_key",
         "current_call",
         "follow_caller",
         "handling",
         "ignored",
+        "incarnation",
+        "incident",
         "label",
         "links",
         "mailbox",
@@ -76,6 +81,7 @@ class Process:
         "name",
         "on_end",
         "on_stop",
+        "origin",
         "owed",
         "parent",
         "pid",
@@ -131,7 +137,10 @@ class Process:
         self.owed: dict[Call, None] | None = None
         self.current_call: Call | None = None
         self.waits_for: Waiting | None = None
-        self.on_end: Callable[[Process, ExitReason], None] | None = None
+        self.incarnation = 1
+        # Numbers of incidents (see `causes`), 0 for none: of the start, of what is to end it, and of the end.
+        self.origin = self.cause = self.incident = 0
+        self.on_end: Callable[[Process, ExitReason, CrashReport | None], bool] | None = None
         self.on_stop: Callable[[ExitReason, bool], None] | None = None
         self._interrupted: ExitReason | None = None
         self._polite = False
@@ -210,6 +219,7 @@ class Process:
     def _end(self, reason: ExitReason) -> None:
         self.status = "ended"
         self.reason = reason
+        crash = self._crash(reason) if isinstance(reason, Crashed) else None
         left, line = self.mailbox.close()
         self.runtime.registry.release(self)
         self._fail_callers(left)
@@ -217,8 +227,7 @@ class Process:
         self._tell_watchers(reason)
         self._signal_links(reason)
         self.runtime.process_ended(self, reason)
-        if self.on_end is not None:
-            self.on_end(self, reason)
+        taken_over = self.on_end is not None and self.on_end(self, reason, crash)
         self._open_gate()
         for item in left:
             self.discard(item, "process ended")
@@ -227,8 +236,24 @@ class Process:
             emit({"handled": self.mailbox.handled}, {"ref": self.ref, "reason": reason})
         self.runtime.forget(self)
         self._let_go()
-        if self.started and isinstance(reason, Crashed) and isinstance(reason.error, Exception):
-            log.write("error", "process_crashed", process=repr(self.ref), exc_info=reason.error)
+        if crash is not None and not taken_over:
+            by = "no supervisor" if self.supervisor is None else "its supervisor was stopping it"
+            write_report(self, attrs.evolve(crash, decision=by))
+
+    def _crash(self, reason: Crashed) -> CrashReport | None:
+        """Remember the crash; its report, if it is one that somebody has to be told of here."""
+        if not self.started or not isinstance(reason.error, Exception):
+            return None
+        report = crash_report(self, reason.error)
+        handling = "" if report.message is None else f" while it handled {report.message}"
+        self.incident = self.runtime.causes.record("crash", f"{report.process}{handling}", self.cause)
+        return report
+
+    def exit_incident(self) -> int:
+        """The number of the incident that the end of this process was."""
+        if self.incident == 0:
+            self.incident = self.runtime.causes.record("exit", safe_repr(self.ref), self.cause)
+        return self.incident
 
     def _let_go(self) -> None:
         """A ref may be kept for ever. What the process was made of need not be, nor wait for the garbage collector."""
@@ -279,7 +304,7 @@ class Process:
         for peer in links or ():
             if peer.links is not None:
                 peer.links.pop(self, None)
-            signal(peer, self, reason)
+            signal(peer, self, reason, self.exit_incident)
 
     # ------------------------------------------------------------------------------------- starting
 
@@ -341,20 +366,22 @@ class Process:
         """Whether it has ended, or has a signal that will end it: as good as dead for whoever comes now."""
         return self.reason is not None or (self._interrupted is not None and not self._polite)
 
-    def interrupt(self, reason: ExitReason, *, polite: bool = False) -> None:
+    def interrupt(self, reason: ExitReason, *, polite: bool = False, cause: int = 0) -> None:
         """End at the next checkpoint. The first reason stays, but any signal overrides a polite stop."""
         if self.reason is not None:
             return
         if self._interrupted is None or (self._polite and not polite):
             self._interrupted = reason
             self._polite = polite
+            self.cause = cause or self.cause
         if self.scope is not None:
             self.scope.cancel(reason=f"{self.ref}: {reason}")
 
-    def request_stop(self, reason: ExitReason, *, drain: bool = False) -> None:
+    def request_stop(self, reason: ExitReason, *, drain: bool = False, cause: int = 0) -> None:
         """Ask politely; how a process obeys depends on what it is."""
         if self.reason is not None:
             return
+        self.cause = self.cause or cause
         if self.on_stop is not None:
             self.on_stop(reason, drain)
         elif self.trap_exits:
@@ -432,6 +459,8 @@ class Process:
 
     def discard(self, item: object, reason: str) -> None:
         """Account for an item that will not be read; a letter becomes a dead letter."""
+        if isinstance(item, Notice):
+            item.lost()
         if isinstance(item, Call):
             item.fail(self._call_error(item))
             self.runtime.count_dropped(f"call: {reason}")

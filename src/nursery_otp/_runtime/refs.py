@@ -49,6 +49,11 @@ class Ref(Generic[S_co]):
         return self._process.reason
 
     @property
+    def incarnation(self) -> int:
+        """Which incarnation of a supervised child this is, from 1; each restart makes another."""
+        return self._process.incarnation
+
+    @property
     def start_value(self) -> Any:
         """What the process gave to `task_status.started(value)`."""
         return self._process.start_value

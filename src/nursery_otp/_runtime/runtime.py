@@ -18,6 +18,7 @@ from nursery_otp._policy.exits import ExitReason
 from nursery_otp._policy.timeouts import Timeouts
 from nursery_otp._runtime import log
 from nursery_otp._runtime.alarms import Alarms
+from nursery_otp._runtime.causes import Causes
 from nursery_otp._runtime.interrupts import protected
 from nursery_otp._runtime.limits import Limits
 from nursery_otp._runtime.messages import DeadLetter
@@ -63,6 +64,7 @@ class Runtime:
         self.alarms = Alarms(trio.lowlevel.current_clock().current_time)
         self.telemetry = Telemetry(self.alarms.now)
         self.limits = Limits(timeouts, self.telemetry)
+        self.causes = Causes(self.alarms.now)
         self.registry = Registry()
         self.random = random.Random(seed)
         self.table: dict[int, Process] = {}

@@ -257,7 +257,8 @@ class _Start:
         if process.parent is not None:
             disconnect(process.parent, process)
             flush_exits(process.parent, process)
-        process.interrupt(KILLED)
+        cause = process.runtime.causes.record("stop", "nobody waited for its start any more")
+        process.interrupt(KILLED, cause=cause)
         with trio.CancelScope(shield=True):
             await process.wait_ended()
 

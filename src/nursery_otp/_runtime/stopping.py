@@ -9,7 +9,7 @@ import trio
 
 from nursery_otp._policy import checks
 from nursery_otp._policy.exits import NORMAL, ExitReason, as_reason
-from nursery_otp._runtime.context import process_of_task
+from nursery_otp._runtime.context import process_of_task, process_var
 from nursery_otp._runtime.cycles import deadlock
 from nursery_otp._runtime.interrupts import protected
 from nursery_otp._runtime.process import Process
@@ -25,7 +25,8 @@ def stop_nowait(target: Address[Any], reason: object = NORMAL, *, drain: bool = 
     now. A plain function gets an `Exit` message if it traps exits; else its `shutdown_scope` blocks are cancelled,
     or the whole function if it has none.
     """
-    find_alive(target, "stop").request_stop(as_reason(reason), drain=drain)
+    process = find_alive(target, "stop")
+    process.request_stop(as_reason(reason), drain=drain, cause=_asked(process))
 
 
 @protected
@@ -46,7 +47,7 @@ async def stop(target: Address[Any], reason: object = NORMAL, *, drain: bool = F
         await trio.lowlevel.checkpoint()
         raise cycle
     asked = as_reason(reason)
-    process.request_stop(asked, drain=drain)
+    process.request_stop(asked, drain=drain, cause=_asked(process))
     if caller is None:
         await _wait(process, asked, within)
         return
@@ -55,6 +56,10 @@ async def stop(target: Address[Any], reason: object = NORMAL, *, drain: bool = F
         await _wait(process, asked, within)
     finally:
         caller.waits_for = None
+
+
+def _asked(process: Process) -> int:
+    return process.runtime.causes.asked("stop", "it was asked to stop", process_var.get())
 
 
 def _same(ended: ExitReason, asked: ExitReason) -> bool:

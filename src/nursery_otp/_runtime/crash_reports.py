@@ -1,0 +1,94 @@
+"""The report of a crash: made where a process ends, written once when it is known what its supervisor does about it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from nursery_otp._policy.exits import safe_repr
+from nursery_otp._runtime import log
+from nursery_otp._runtime.calls import Call
+from nursery_otp._runtime.causes import shown
+from nursery_otp._runtime.messages import Envelope, Tick
+
+if TYPE_CHECKING:
+    from nursery_otp._runtime.process import Process
+
+
+@attrs.frozen(kw_only=True)
+class CrashReport:
+    """What is known of a crash: one log entry `process_crashed`, and the metadata of the event of that name.
+
+    `path` names the process by the ids of the supervisors above it and its own. `message` is what it was handling and
+    `state` what it was, both as `GenServer.format_status` shows them; None where there is none. `decision` is what the
+    supervisor does about it; `restarts` of `allowed` have happened within the supervisor's period. OTP: the error
+    report of a `gen_server` with the supervisor report that follows it.
+    """
+
+    process: str
+    name: str | None
+    incarnation: int
+    path: str
+    message: str | None
+    state: str | None
+    error: BaseException
+    decision: str = ""
+    restarts: int | None = None
+    allowed: float | None = None
+
+
+def payload(item: object) -> object:
+    """The message that a user sees of what lies in a mailbox."""
+    return item.message if isinstance(item, Call | Tick | Envelope) else item
+
+
+def crash_report(process: Process, error: BaseException) -> CrashReport:
+    """The report of a process that is just ending. It is text, so that it shows the state of now."""
+    message, state = _status(process, error)
+    return CrashReport(
+        process=safe_repr(process.ref),
+        name=None if process.name is None else process.name.text,
+        incarnation=process.incarnation,
+        path=path_of(process),
+        message=message,
+        state=state,
+        error=error,
+    )
+
+
+def _status(process: Process, error: BaseException) -> tuple[str | None, str | None]:
+    status: dict[str, Any] = {} if process.handling is None else {"message": payload(process.handling)}
+    describe = getattr(process.behaviour, "crash_status", None)
+    if describe is not None:
+        try:
+            status = describe(status)
+        except Exception as problem:
+            # What was to be hidden is not known, so nothing is shown.
+            hidden = f"(not shown: format_status raised {shown(problem)})"
+            return hidden if status else None, hidden
+    message, state = status.get("message", status), status.get("state", status)
+    return None if message is status else shown(message), None if state is status else shown(state)
+
+
+def path_of(process: Process) -> str:
+    """The ids from the root down to this process; a process without a supervisor is its own root."""
+    parts: list[str] = []
+    above: Process | None = process
+    while above is not None:
+        known = above.supervisor is not None and above.child_key is not None
+        parts.append(str(above.child_key) if known and isinstance(above.child_key, str) else above.label)
+        above = above.supervisor
+    return "/".join(reversed(parts))
+
+
+def write(process: Process, report: CrashReport) -> None:
+    """Tell the log and whoever listens, once."""
+    runtime = process.runtime
+    emit = runtime.telemetry.process_crashed
+    if emit is not None:
+        emit({}, {"report": report})
+    fields = attrs.asdict(
+        report, filter=lambda field, value: value is not None and field.name != "error", recurse=False
+    )
+    log.write("error", "process_crashed", **fields, exc_info=report.error)

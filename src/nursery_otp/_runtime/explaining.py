@@ -1,0 +1,48 @@
+"""`explain`: why something happened, back to its first cause."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from nursery_otp._policy.exits import Normal
+from nursery_otp._runtime.causes import Explanation, Incident
+from nursery_otp._runtime.process import Process
+from nursery_otp._runtime.refs import Address, find
+from nursery_otp.errors import NoProcess
+
+
+def explain(target: Address[Any]) -> Explanation:
+    """Why a process ended; or, if it is alive, why it was started: the incidents from there back to the first cause.
+
+    Printed, it is a text. `NoProcess` for a name that nobody holds. The runtime remembers 10,000 incidents.
+
+    >>> async def main() -> None:
+    ...     async with open_supervisor() as supervisor:
+    ...         counter = await supervisor.start(Counter, 10, name=Name("counter"))
+    ...         kill(counter)
+    ...         await counter.wait()
+    ...         print(explain(counter).root.kind)
+    ...         supervisor.shutdown()
+    >>> trio.run(main)
+    kill
+    """
+    process = find(target)
+    if process is None:
+        raise NoProcess(target, "explain")
+    return _ended(process) if process.reason is not None else _alive(process)
+
+
+def _ended(process: Process) -> Explanation:
+    causes = process.runtime.causes
+    found, complete = causes.chain(process.incident or process.cause)
+    if process.incident and found:
+        return Explanation(tuple(found), complete)
+    text = f"{process.ref}" if found or not isinstance(process.reason, Normal) else f"{process.ref}: it returned"
+    return Explanation((Incident(0, "exit", text, causes.now(), process.cause), *found), complete)
+
+
+def _alive(process: Process) -> Explanation:
+    causes = process.runtime.causes
+    found, complete = causes.chain(process.origin)
+    text = f"{process.ref} is alive, incarnation {process.incarnation}"
+    return Explanation((Incident(0, "start", text, causes.now(), process.origin), *found), complete)

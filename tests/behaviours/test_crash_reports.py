@@ -1,0 +1,319 @@
+"""The report of a crash: exactly one, when it is decided what follows, and without what a server wants to hide."""
+
+import logging
+
+import pytest
+import trio
+from trio.testing import wait_all_tasks_blocked
+
+from nursery_otp import (
+    Backoff,
+    CrashReport,
+    GenServer,
+    Name,
+    RestartLimitReached,
+    Stop,
+    Supervisor,
+    call,
+    cast,
+    current_runtime,
+    kill,
+    mailbox,
+    open_supervisor,
+    send_nowait,
+    spawn,
+    start,
+)
+from nursery_otp import child as spec
+
+SECRET = "hunter2"  # noqa: S105 - a made-up one
+
+
+class Fragile(GenServer):
+    """Crashes when asked to."""
+
+    def __init__(self, password=SECRET):
+        self.password = password
+        self.count = 0
+
+    @call
+    def divide(self, by):
+        return 1 / by
+
+    @cast
+    def drop(self, _what):
+        raise KeyError("dropped")
+
+    def handle_info(self, message):
+        raise LookupError(message)
+
+
+class Discreet(Fragile):
+    """Shows neither its password nor anybody's argument."""
+
+    def format_status(self, status):
+        return {"state": {"count": self.count}, "message": "a message"}
+
+
+@pytest.fixture
+def reports():
+    """All crash reports of the trees that `watch` was called in."""
+    return []
+
+
+@pytest.fixture
+def watch(reports):
+    def attach():
+        bus = current_runtime().telemetry
+        bus.attach(
+            ("nursery_otp", "process", "crashed"), lambda _name, _measured, about: reports.append(about["report"])
+        )
+
+    return attach
+
+
+def entries(caplog):
+    return [record.getMessage() for record in caplog.records if record.getMessage().startswith("process_crashed")]
+
+
+async def crash(ref, how="call"):
+    if how == "call":
+        with pytest.raises(Exception, match="ended before it answered"):
+            await Fragile.divide(ref, 0)
+    elif how == "cast":
+        Fragile.drop(ref, "plate")
+    else:
+        send_nowait(ref, "boo")
+    await ref.wait()
+    await wait_all_tasks_blocked()
+
+
+@pytest.mark.parametrize(
+    ("how", "message"),
+    [("call", "Message(divide(0))"), ("cast", "Message(drop('plate'))"), ("info", "'boo'")],
+)
+async def test_one_report(reports, watch, caplog, how, message):
+    """A crash is one entry and one event, both with who, what it was handling, its state, and what follows."""
+    async with open_supervisor() as supervisor:
+        watch()
+        ref = await supervisor.start(Fragile, name=Name[Fragile]("fragile"))
+        await crash(ref, how)
+        supervisor.shutdown()
+
+    [report] = reports
+    assert isinstance(report, CrashReport)
+    assert ("fragile", 1, "root/fragile", message) == (report.name, report.incarnation, report.path, report.message)
+    assert "{'password': 'hunter2', 'count': 0}" == report.state
+    assert ("restarted", 1, 1) == (report.decision, report.restarts, report.allowed)
+    [entry] = entries(caplog)
+    assert all(text in entry for text in ("Fragile#2", "incarnation=1", message.strip("'"), "decision='restarted'"))
+
+
+async def test_redacted(reports, watch, caplog):
+    """What `format_status` leaves out is in no entry: neither state nor message."""
+    async with open_supervisor() as supervisor:
+        watch()
+        ref = await supervisor.start(Discreet)
+        Discreet.drop(ref, "my token")
+        await ref.wait()
+        await wait_all_tasks_blocked()
+        supervisor.shutdown()
+
+    assert ("'a message'", "{'count': 0}") == (reports[0].message, reports[0].state)
+    assert SECRET not in entries(caplog)[0]
+    assert "my token" not in entries(caplog)[0]
+
+
+class Awkward(Fragile):
+    """Its `format_status` does what the test says."""
+
+    def __init__(self, does):
+        super().__init__()
+        self.does = does
+
+    def format_status(self, status):
+        return self.does(status)
+
+
+class Nasty:
+    """Its repr raises."""
+
+    def __repr__(self):
+        raise ValueError("nasty")
+
+
+def raises(_status):
+    raise RuntimeError("no status")
+
+
+@pytest.mark.parametrize(
+    ("does", "shown"),
+    [
+        (raises, "(not shown: format_status raised RuntimeError('no status'))"),
+        (lambda _status: None, "(not shown: format_status raised BadReturn"),
+        (lambda _status: {}, None),
+        (lambda _status: {"state": Nasty()}, "<Nasty whose repr raised ValueError>"),
+        (lambda _status: {"state": "x" * 1_000_000}, "(1,000,002 characters)"),
+    ],
+)
+async def test_hostile_status(reports, watch, does, shown):
+    """A `format_status` that fails is said to have failed, nothing is shown in its stead, and the report is short."""
+    async with open_supervisor() as supervisor:
+        watch()
+        await crash(await supervisor.start(Awkward, does), "cast")
+        supervisor.shutdown()
+
+    [report] = reports
+    assert (report.state is None) == (shown is None)
+    assert shown is None or shown in report.state
+    assert len(report.state or "") < 3_000
+    assert SECRET not in str(report)
+
+
+async def explode():
+    raise ValueError("boom")
+
+
+@pytest.mark.parametrize(
+    ("options", "child_options", "decision"),
+    [
+        ({}, {"restart": "temporary"}, "not restarted: temporary"),
+        ({"strategy": "one_for_all"}, {}, "restarted with its group"),
+        ({}, {"backoff": Backoff(initial=0.5, jitter=0)}, "restarted after 0.5 s"),
+    ],
+)
+async def test_decisions(reports, watch, autojump_clock, options, child_options, decision):
+    """The report says what the supervisor does."""
+    async with open_supervisor([spec(trio.sleep_forever)], **options) as supervisor:
+        watch()
+        ref = await supervisor.start(Fragile, **child_options)
+        await crash(ref)
+        supervisor.shutdown()
+
+    assert [decision] == [report.decision for report in reports]
+
+
+async def test_giving_up(reports, watch):
+    """The crash that is one too many says so; each crash before it has a report of its own."""
+    with pytest.raises(RestartLimitReached):
+        async with open_supervisor(max_restarts=2) as supervisor:
+            watch()
+            await supervisor.start(explode)
+            await trio.sleep_forever()
+
+    decisions = [report.decision for report in reports]
+    assert ["restarted", "restarted", "restart limit reached: the supervisor ends"] == decisions
+    assert [1, 2, 3] == [report.incarnation for report in reports]
+
+
+async def test_no_supervisor(reports, watch):
+    """A process without a supervisor is reported at once."""
+    async with open_supervisor() as supervisor:
+        watch()
+        await spawn(explode).wait()
+        await crash(await start(Fragile))
+        supervisor.shutdown()
+
+    assert ["no supervisor"] * 2 == [report.decision for report in reports]
+    assert ["explode", "Fragile"] == [report.path for report in reports]
+
+
+class Sore(GenServer):
+    """Crashes when it is stopped."""
+
+    def terminate(self, _reason):
+        raise ValueError("sore")
+
+
+async def test_crash_while_stopped(reports, watch):
+    """A crash in `terminate` is reported, although its supervisor does not care why the child ends."""
+    async with open_supervisor([spec(Sore)]) as supervisor:
+        watch()
+        supervisor.shutdown()
+
+    assert ["its supervisor was stopping it"] == [report.decision for report in reports]
+
+
+async def test_supervisor_killed(reports, watch):
+    """Crashes that a killed supervisor has not read are reported all the same."""
+
+    gate = trio.Event()
+
+    async def fails():
+        await gate.wait()
+        raise ValueError("late")
+
+    class Crew(Supervisor):
+        def children(self):
+            return [spec(fails, id="a"), spec(fails, id="b")]
+
+    async with open_supervisor() as supervisor:
+        watch()
+        ref = await supervisor.start(Crew, restart="temporary")
+        gate.set()
+        kill(ref)
+        await ref.wait()
+        supervisor.shutdown()
+
+    assert 2 >= len(reports)
+    assert all(report.decision for report in reports)
+
+
+async def test_what_is_no_crash(reports, watch, caplog):
+    """Who fails on purpose, is killed or asked to stop has not crashed."""
+
+    async def fails():
+        raise Stop("on purpose")
+
+    async with open_supervisor() as supervisor:
+        watch()
+        await (await supervisor.start(fails, restart="temporary")).wait()
+        victim = await supervisor.start(trio.sleep_forever, restart="temporary")
+        kill(victim)
+        await victim.wait()
+        supervisor.shutdown()
+
+    assert ([], []) == (reports, entries(caplog))
+
+
+async def test_plain_function(reports, watch):
+    """A plain function is handling what it received last, until it asks for the next message."""
+
+    async def reader(at_once):
+        await mailbox().receive()
+        if not at_once:
+            with trio.move_on_after(0):
+                await mailbox().receive()
+        raise ValueError("bad message")
+
+    async with open_supervisor() as supervisor:
+        watch()
+        for at_once in (True, False):
+            ref = spawn(reader, at_once)
+            send_nowait(ref, {"order": 7})
+            await ref.wait()
+        supervisor.shutdown()
+
+    assert ["{'order': 7}", None] == [report.message for report in reports]
+
+
+async def test_storm(reports, watch, caplog, autojump_clock):
+    """However many crash, and whenever: as many reports as crashes."""
+    crashes = []
+
+    async def worker():
+        runtime = current_runtime()
+        await trio.sleep(runtime.random.random())
+        crashes.append(1)
+        raise ValueError("storm")
+
+    caplog.set_level(logging.CRITICAL, "nursery_otp")
+    with pytest.raises(RestartLimitReached):
+        async with open_supervisor(
+            [spec(worker, id=n) for n in range(20)], strategy="rest_for_one", max_restarts=300, period=1000, seed=1
+        ):
+            watch()
+            await trio.sleep_forever()
+
+    assert len(crashes) > 300
+    assert len(reports) == len(crashes)
