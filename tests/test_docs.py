@@ -98,7 +98,7 @@ def test_programs(page):
         assert block.expected == printed, f"{page.name}:{block.line}"
 
 
-@pytest.mark.parametrize("page", ["tutorial", "coming-from-otp", "otp-differences"])
+@pytest.mark.parametrize("page", ["tutorial", "coming-from-otp", "otp-differences", "monitors"])
 def test_there_are_programs(page):
     """The extraction finds something to run."""
     assert list(blocks((DOCS / f"{page}.md").read_text(encoding="utf-8")))

@@ -123,6 +123,8 @@ from nursery_otp._policy.exits import (
     is_normal as is_normal,
 )
 from nursery_otp._policy.mailboxes import MailboxOptions as MailboxOptions
+from nursery_otp._policy.monitors import MonitorOptions as MonitorOptions
+from nursery_otp._policy.monitors import MonitorStatistics as MonitorStatistics
 from nursery_otp._policy.restarts import Backoff as Backoff
 from nursery_otp._policy.specs import ChildSpec as ChildSpec
 from nursery_otp._policy.specs import check_childspecs as check_childspecs
@@ -182,9 +184,19 @@ from nursery_otp._runtime.messages import (
 from nursery_otp._runtime.messages import (
     Message as Message,
 )
+from nursery_otp._runtime.monitor_manager import (
+    find_leaks as find_leaks,
+)
+from nursery_otp._runtime.monitor_manager import (
+    list_monitors as list_monitors,
+)
+from nursery_otp._runtime.monitor_manager import (
+    monitor_stats as monitor_stats,
+)
 from nursery_otp._runtime.monitors import Monitor as Monitor
 from nursery_otp._runtime.monitors import demonitor as demonitor
 from nursery_otp._runtime.monitors import monitor as monitor
+from nursery_otp._runtime.monitors import monitored as monitored
 from nursery_otp._runtime.refs import (
     Address as Address,
 )

@@ -105,6 +105,11 @@ ANYWHERE = [
     ),
     invalid("root name", opened(name="top"), "name='top': must be a Name"),
     invalid("timeouts", opened(timeouts=5), "timeouts=5: must be a Timeouts"),
+    invalid("monitors", opened(monitors=5), "monitors=5: must be a MonitorOptions"),
+    invalid(
+        "leak_after 0", lambda _w: otp.MonitorOptions(leak_after=0), "leak_after=0: must be a number of seconds > 0"
+    ),
+    invalid("stacks 1", lambda _w: otp.MonitorOptions(stacks=1), "stacks=1: must be True or False"),
     invalid("root follow", opened(follow_caller=1), "follow_caller=1: must be True or False"),
     invalid("seed", opened(seed=[]), "seed=[]: must be a whole number >= 0"),
     invalid(

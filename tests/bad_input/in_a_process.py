@@ -8,6 +8,11 @@ from tests.bad_input.world import NO_NAME, NOT_CALLABLE, SECONDS, Case, Counter,
 
 IN_A_PROCESS = [
     no_address("monitor", lambda _w: otp.monitor(5)),
+    no_address("monitored", lambda _w: otp.monitored(5)),
+    invalid("monitor tag", lambda w: otp.monitor(w.ref, tag=[]), "tag=[]: must be hashable"),
+    invalid("monitored tag", lambda w: otp.monitored(w.ref, tag={}), "tag={{}}: must be hashable"),
+    invalid("spawn_monitor tag", lambda _w: otp.spawn_monitor(trio.sleep, 1, tag=[]), "tag=[]: must be hashable"),
+    invalid("start_monitor tag", lambda _w: otp.start_monitor(Counter, tag=[]), "tag=[]: must be hashable"),
     no_address("link", lambda _w: otp.link(5)),
     no_address("unlink", lambda _w: otp.unlink("x"), "'x'"),
     invalid("demonitor 5", lambda _w: otp.demonitor(5), "monitor=5: must be a Monitor"),

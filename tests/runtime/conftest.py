@@ -18,3 +18,12 @@ async def tree():
             supervisor.shutdown()
             for ref in current_runtime().processes()[1:]:
                 kill(ref)  # who traps exits and does nothing would be waited for
+
+
+@pytest.fixture
+async def patient():
+    """A tree for tests in which hours pass."""
+    with trio.fail_after(1e6):
+        async with open_supervisor() as supervisor:
+            yield supervisor
+            supervisor.shutdown()

@@ -5,13 +5,33 @@ from contextlib import contextmanager
 from typing import Any
 
 import trio
+from trio.testing import wait_all_tasks_blocked
 
-from nursery_otp import Crashed, GenServer, Later, Normal, call, cast, current_runtime, mailbox, shutdown_scope, spawn
+from nursery_otp import (
+    Crashed,
+    GenServer,
+    Later,
+    Normal,
+    call,
+    cast,
+    current_runtime,
+    kill,
+    mailbox,
+    monitor,
+    shutdown_scope,
+    spawn,
+)
 
 
 async def idle():
     """A process that does nothing until it is told to end."""
     await trio.sleep_forever()
+
+
+async def ended(ref):
+    """End a process."""
+    kill(ref)
+    await ref.wait()
 
 
 async def collect(into: list[Any]):
@@ -69,6 +89,19 @@ def nothing_left_of_calls(ref):
     ledger = current_runtime().ledger()
     assert ledger.balanced
     assert 0 == ledger.queued
+
+
+async def watcher(*targets, tag=None):
+    """A process that watches others and does nothing."""
+
+    async def watching():
+        watches.extend(monitor(target, tag=tag) for target in targets)
+        await idle()
+
+    watches = []
+    ref = spawn(watching)
+    await wait_all_tasks_blocked()
+    return ref, watches
 
 
 class Worker:

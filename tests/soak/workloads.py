@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import attrs
 import trio
@@ -14,19 +15,25 @@ from nursery_otp import (
     GenServer,
     Later,
     MailboxOptions,
+    MonitorOptions,
     Name,
+    Ref,
     Supervisor,
     call,
     cast,
     child,
     demonitor,
     link,
+    list_monitors,
     mailbox,
     monitor,
+    monitor_stats,
+    monitored,
     open_supervisor,
     send_after,
     send_nowait,
     spawn,
+    spawn_monitor,
     start,
     stop,
     trap_exits,
@@ -38,6 +45,7 @@ Turn = Callable[[Work], Awaitable[None]]
 SERVER = Name["Server"]("server")
 ENDLESS: dict[str, float] = {"max_restarts": 10**9, "period": 0.001}
 CLIENTS = 50
+LEAK_AFTER = 0.01
 
 
 class Server(GenServer):
@@ -140,6 +148,52 @@ async def monitors(turn: Turn) -> None:
         await stop(watched)
 
     await in_process(turn, work)
+
+
+async def managed_monitors(turn: Turn) -> None:
+    """Tagged monitors and blocks end in all ways: the owner's, by the end or crash of either process. One is a leak."""
+
+    async def owner(target: Ref[Any], number: int) -> None:
+        monitor(target, tag=("owner", number))
+        with monitored(target, tag=number):
+            await trio.lowlevel.checkpoint()
+
+    async def doomed(target: Ref[Any]) -> None:
+        with monitored(target, tag="doomed"):
+            raise ValueError("crash")
+
+    async def cycle(watched: Ref[Any], number: int) -> None:
+        match number % 10:
+            case 0:  # the target ends in the block; its Down is flushed
+                mortal = spawn(trio.lowlevel.checkpoint)
+                with monitored(mortal, tag=("mortal", number)):
+                    await mortal.wait()
+            case 1:  # the owner ends
+                await spawn(owner, watched, number).wait()
+            case 2:  # the owner crashes
+                _, watch = spawn_monitor(doomed, watched, tag=("crash", number))
+                assert watch is (await mailbox().receive()).monitor
+            case 3:  # nobody is there
+                with monitored(Name("nobody"), tag=number):
+                    pass
+            case _:
+                with monitored(watched, tag=number) as watch:
+                    assert (watch,) == list_monitors(tag=number)
+
+    async def work(cycles: int) -> None:
+        watched = spawn(idle)
+        before = monitor_stats()
+        with monitored(watched, tag="leak"):
+            for number in range(cycles):
+                await cycle(watched, number)
+            await trio.sleep(2 * LEAK_AFTER)
+        await stop(watched)
+        found = monitor_stats()
+        assert cycles < found.created - before.created
+        assert before.leaks < found.leaks
+        assert 0 == found.active == len(list_monitors())
+
+    await in_process(turn, work, monitors=MonitorOptions(leak_after=LEAK_AFTER))
 
 
 async def links(turn: Turn) -> None:
@@ -248,13 +302,14 @@ class Workload:
 
     run: Callable[[Turn], Awaitable[None]]
     share: float = 1.0
-    crashes: int = 0
+    crashes: float = 0
 
 
 WORKLOADS = {
     "crash-restarts": Workload(crash_restarts, crashes=1),
     "escalations": Workload(escalations, share=0.1, crashes=2),
     "monitors": Workload(monitors),
+    "managed monitors": Workload(managed_monitors, crashes=0.1),
     "links": Workload(links),
     "call timeouts": Workload(timeouts),
     "start-stop": Workload(starts),

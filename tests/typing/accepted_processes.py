@@ -16,6 +16,9 @@ from nursery_otp import (
     Mailbox,
     MailboxStatistics,
     Monitor,
+    MonitorOptions,
+    MonitorStatistics,
+    Name,
     NoProc,
     Normal,
     ProcessInfo,
@@ -29,13 +32,18 @@ from nursery_otp import (
     current_ref,
     current_runtime,
     demonitor,
+    find_leaks,
     get_state,
     get_status,
     is_normal,
     kill,
     link,
+    list_monitors,
     mailbox,
     monitor,
+    monitor_stats,
+    monitored,
+    open_supervisor,
     process_info,
     register,
     replace_state,
@@ -46,6 +54,8 @@ from nursery_otp import (
     send_interval,
     send_nowait,
     shutdown_scope,
+    spawn_monitor,
+    start_monitor,
     stop,
     stop_nowait,
     suspend,
@@ -74,6 +84,22 @@ async def system(ref: Ref[Counter]) -> None:
     await trace(ref, None)
 
 
+def watched(ref: Ref[Counter]) -> int:
+    """A block that watches does not swallow exceptions: nothing is missing after it."""
+    with monitored(ref, tag=("any", 1)) as watch:
+        assert_type(watch, Monitor)
+        return 1
+
+
+async def watching(ref: Ref[Counter]) -> None:
+    """Options and tags, wherever there is a monitor."""
+    open_supervisor(monitors=MonitorOptions(leak_after=math.inf, stacks=True))
+    assert_type(await start_monitor(Counter, 1, tag="x"), tuple[Ref[Counter], Monitor])
+    assert_type(spawn_monitor(trio.sleep, 1, tag=None), tuple[Ref[Any], Monitor])
+    with monitored(COUNTER):
+        pass
+
+
 async def processes(ref: Ref[Counter]) -> None:
     """What a process can do."""
     assert_type(current_ref(), Ref[Any])
@@ -84,6 +110,15 @@ async def processes(ref: Ref[Counter]) -> None:
     watch = monitor(ref)
     assert_type(watch, Monitor)
     assert_type(demonitor(watch), bool)
+    assert_type(monitor(ref, tag=("any", "hashable")).age, float)
+    assert_type((watch.call_site, watch.created_at, watch.active), tuple[str, float, bool])
+    assert_type(watch.stack, tuple[str, ...] | None)
+    assert_type(list_monitors(tag="db", owner=ref, target=Name[Any]("x"), older_than=5), tuple[Monitor, ...])
+    assert_type(list_monitors(tag=None), tuple[Monitor, ...])
+    assert_type(find_leaks(), tuple[Monitor, ...])
+    assert_type(find_leaks(older_than=300), tuple[Monitor, ...])
+    assert_type(monitor_stats(), MonitorStatistics)
+    assert_type(monitor_stats().leaks, int)
     assert_type(trap_exits(), bool)
     link(ref)
     unlink(ref)

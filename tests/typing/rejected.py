@@ -17,6 +17,7 @@ from nursery_otp import (
     MailboxOptions,
     Message,
     Monitor,
+    MonitorOptions,
     Name,
     Ref,
     Refuse,
@@ -32,12 +33,17 @@ from nursery_otp import (
     check_childspecs,
     child,
     demonitor,
+    find_leaks,
     get_state,
     get_status,
     get_timeout,
     is_normal,
     kill,
+    list_monitors,
     load_timeouts,
+    monitor,
+    monitor_stats,
+    monitored,
     open_supervisor,
     override_timeouts,
     register,
@@ -292,6 +298,8 @@ async def options(supervisor: SupervisorHandle) -> None:
     open_supervisor(strategy="all_for_one")  # E: mypy=arg-type pyright=reportArgumentType
     open_supervisor(max_restart=1)  # E: mypy=call-arg pyright=reportCallIssue
     open_supervisor(timeouts=5)  # E: mypy=arg-type pyright=reportArgumentType
+    open_supervisor(monitors=5)  # E: mypy=arg-type pyright=reportArgumentType
+    MonitorOptions(leak_after="5")  # E: mypy=arg-type pyright=reportArgumentType
     async with open_supervisor() as handle:
         await handle.terminate("x")  # E: mypy=attr-defined pyright=reportAttributeAccessIssue
         handle.terminate_child("x")  # E: mypy=unused-coroutine pyright=reportUnusedCoroutine
@@ -315,6 +323,15 @@ async def system(ref: Ref[Counter]) -> None:
 
 async def processes(ref: Ref[Counter], watch: Monitor, reason: ExitReason) -> None:
     demonitor(ref)  # E: mypy=arg-type pyright=reportArgumentType
+    monitor(ref, tag=[])  # E: mypy=arg-type pyright=reportArgumentType
+    monitor(ref, "tag")  # E: mypy=call-arg pyright=reportCallIssue
+    monitored("counter")  # E: mypy=arg-type pyright=reportArgumentType
+    list_monitors(tag={})  # E: mypy=arg-type pyright=reportArgumentType
+    list_monitors(owner="counter")  # E: mypy=arg-type pyright=reportArgumentType
+    list_monitors(older_than="5")  # E: mypy=arg-type pyright=reportArgumentType
+    find_leaks("5")  # E: mypy=arg-type pyright=reportArgumentType
+    watch.call_site = "x"  # E: mypy=misc pyright=reportAttributeAccessIssue
+    monitor_stats().created = 5  # E: mypy=misc pyright=reportAttributeAccessIssue
     stop(ref)  # E: mypy=unused-coroutine pyright=reportUnusedCoroutine
     kill(watch)  # E: mypy=arg-type pyright=reportArgumentType
     await stop("counter")  # E: mypy=arg-type pyright=reportArgumentType

@@ -23,6 +23,7 @@ from nursery_otp._behaviours.supervisor_notices import BodyEnded
 from nursery_otp._policy import checks
 from nursery_otp._policy.errors import RestartLimitReached
 from nursery_otp._policy.exits import KILLED, NORMAL, SHUTDOWN, ExitReason, Normal, Shutdown
+from nursery_otp._policy.monitors import MonitorOptions
 from nursery_otp._policy.specs import AutoShutdown, ChildSpec, Strategy, SupervisorFlags, check_children
 from nursery_otp._policy.supervision import FailedToStart
 from nursery_otp._policy.timeouts import Timeouts
@@ -44,11 +45,19 @@ UNSUPERVISED_LIMIT = 5.0
 class SupervisionTree:
     """The block of `open_supervisor`; enter it with `async with`."""
 
-    def __init__(self, root: _RootFactory, name: Name[Any] | None, timeouts: Timeouts, seed: int | None) -> None:
+    def __init__(
+        self,
+        root: _RootFactory,
+        name: Name[Any] | None,
+        timeouts: Timeouts,
+        seed: int | None,
+        monitors: MonitorOptions,
+    ) -> None:
         self._root_factory = root
         self._name = name
         self._timeouts = timeouts
         self._seed = seed
+        self._monitors = monitors
         self._entered = False
 
     def __enter__(self) -> NoReturn:
@@ -63,7 +72,7 @@ class SupervisionTree:
         if self._entered:
             raise RuntimeError("a supervision tree is opened once; call open_supervisor again")
         self._entered = True
-        self._runtime = Runtime(self._timeouts, seed=self._seed)
+        self._runtime = Runtime(self._timeouts, seed=self._seed, monitors=self._monitors)
         self._runtime.on_fatal = self._on_fatal
         self._closed = trio.Event()
         self._leaving = False
@@ -284,6 +293,7 @@ def open_supervisor(
     max_children: float = math.inf,
     name: Name[Any] | None = None,
     timeouts: Timeouts | None = None,
+    monitors: MonitorOptions | None = None,
     follow_caller: bool = False,
     seed: int | None = None,
 ) -> SupervisionTree:
@@ -297,8 +307,8 @@ def open_supervisor(
 
     The flags are those of `Supervisor`. `name` is the name of the root supervisor, `timeouts` are the limits in this
     tree (environment variables whose names begin with `NURSERY_OTP_TIMEOUT__` are applied on top, see `load_timeouts`),
-    `seed` fixes its randomness (the jitter of `Backoff`). `follow_caller` applies to all servers of the tree, see
-    `call`.
+    `monitors` says when its monitors count as leaks, `seed` fixes its randomness (the jitter of `Backoff`).
+    `follow_caller` applies to all servers of the tree, see `call`.
 
     Raises `InvalidSpec` at once, `StartFailed` on entering if a child does not start (those before it are stopped), and
     on leaving `RestartLimitReached` (its cause is the last crash) or `SupervisorEnded` if the root was killed. OTP:
@@ -321,9 +331,10 @@ def open_supervisor(
     specs = check_children(children, flags)
     checks.instance("name", name, (Name, type(None)), "must be a Name")
     checks.instance("timeouts", timeouts, (Timeouts, type(None)), "must be a Timeouts")
+    checks.instance("monitors", monitors, (MonitorOptions, type(None)), "must be a MonitorOptions")
     checks.flag("follow_caller", follow_caller)
     if seed is not None:
         checks.count("seed", seed, infinite=False)
     root = _RootFactory(flags, specs, follow_caller=follow_caller)
     policy = with_environment(timeouts or Timeouts(), os.environ)
-    return SupervisionTree(root, name, policy, seed)
+    return SupervisionTree(root, name, policy, seed, monitors or MonitorOptions())

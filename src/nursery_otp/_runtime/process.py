@@ -292,9 +292,9 @@ class Process:
         watchers, self.watchers = self.watchers, None
         for watch in watchers or ():
             watch.fire(reason)
-        for watch in list(self.monitors or ()):
-            watch.detach()
-        self.monitors = None
+        monitors, self.monitors = self.monitors, None
+        if monitors:
+            self.runtime.monitor_manager.owner_ended(self, monitors)
         waiters, self._waiters = self._waiters, None
         for task in waiters or ():
             trio.lowlevel.reschedule(task, outcome.Value(reason))

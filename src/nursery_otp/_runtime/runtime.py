@@ -15,6 +15,7 @@ import attrs
 import trio
 
 from nursery_otp._policy.exits import ExitReason
+from nursery_otp._policy.monitors import MonitorOptions
 from nursery_otp._policy.timeouts import Timeouts
 from nursery_otp._runtime import log
 from nursery_otp._runtime.alarms import Alarms
@@ -22,6 +23,7 @@ from nursery_otp._runtime.causes import Causes
 from nursery_otp._runtime.interrupts import protected
 from nursery_otp._runtime.limits import Limits
 from nursery_otp._runtime.messages import DeadLetter
+from nursery_otp._runtime.monitor_manager import MonitorManager
 from nursery_otp._runtime.registry import Registry
 from nursery_otp._runtime.telemetry import Telemetry
 from nursery_otp.errors import LeakedResources
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from nursery_otp._runtime.timer import Timer
 
 DEAD_LETTERS_KEPT = 10_000
+DEFAULT_MONITORS = MonitorOptions()
 
 
 @attrs.frozen
@@ -60,11 +63,14 @@ class Ledger:
 class Runtime:
     """The shared state of one supervision tree; made by `open_supervisor`, found with `current_runtime`."""
 
-    def __init__(self, timeouts: Timeouts, *, seed: int | None = None) -> None:
+    def __init__(
+        self, timeouts: Timeouts, *, seed: int | None = None, monitors: MonitorOptions = DEFAULT_MONITORS
+    ) -> None:
         self.alarms = Alarms(trio.lowlevel.current_clock().current_time)
         self.telemetry = Telemetry(self.alarms.now)
         self.limits = Limits(timeouts, self.telemetry)
         self.causes = Causes(self.alarms.now)
+        self.monitor_manager = MonitorManager(self, monitors)
         self.registry = Registry()
         self.random = random.Random(seed)
         self.table: dict[int, Process] = {}
@@ -189,7 +195,8 @@ class Runtime:
         return tuple(waiter for _, waiter in self.alarms.armed() if isinstance(waiter, Timer))
 
     def cancel_timers(self) -> None:
-        """The tree has ended: nobody is left to send to."""
+        """The tree has ended: nobody is left to send to, and nothing to look after."""
+        self.monitor_manager.close()
         for timer in self.timers():
             timer.cancel()
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Awaitable, Callable
+import sys
+from collections.abc import Awaitable, Callable, Hashable
 from functools import partial
 from typing import Any, TypeVar, TypeVarTuple, overload
 
@@ -20,7 +21,7 @@ from nursery_otp._policy.mailboxes import DEFAULT_MAILBOX, MailboxOptions
 from nursery_otp._runtime.context import process_for, process_of_task, process_var, runtime_for
 from nursery_otp._runtime.interrupts import protected
 from nursery_otp._runtime.links import connect, disconnect, flush_exits
-from nursery_otp._runtime.monitors import Monitor, attach, demonitor
+from nursery_otp._runtime.monitors import Monitor, attach, check_tag, demonitor
 from nursery_otp._runtime.process import Body, Process
 from nursery_otp._runtime.refs import Name, Ref
 from nursery_otp._runtime.runtime import Runtime
@@ -191,11 +192,17 @@ def spawn_monitor(
     name: Name[Any] | None = None,
     trap_exits: bool = False,
     mailbox: MailboxOptions = DEFAULT_MAILBOX,
+    tag: Hashable = None,
 ) -> tuple[Ref[Any], Monitor]:
-    """`spawn` and `monitor` in one step, so that no end is missed. OTP: `spawn_monitor/3`."""
+    """`spawn` and `monitor` in one step, so that no end is missed.
+
+    `tag` is that of the monitor. OTP: `spawn_monitor/3`.
+    """
     owner = process_for("spawn_monitor")
+    check_tag(tag)
     process = _spawn(function, args, name, trap_exits=trap_exits, mailbox=mailbox)
-    return process.ref, attach(owner, process.ref, process)
+    frame = sys._getframe(1)
+    return process.ref, attach(owner, process.ref, process, tag, frame.f_code, frame.f_lasti)
 
 
 # ----------------------------------------------------------------------------------------- starting
@@ -344,6 +351,7 @@ async def start_monitor(
     name: Name[Any] | None = None,
     within: float = math.inf,
     mailbox: MailboxOptions = DEFAULT_MAILBOX,
+    tag: Hashable = None,
 ) -> tuple[Ref[Any], Monitor]: ...
 @overload
 async def start_monitor(
@@ -353,6 +361,7 @@ async def start_monitor(
     name: Name[S] | None = None,
     within: float = math.inf,
     mailbox: MailboxOptions = DEFAULT_MAILBOX,
+    tag: Hashable = None,
 ) -> tuple[Ref[S], Monitor]: ...
 @protected  # type: ignore[misc]
 async def start_monitor(
@@ -362,15 +371,22 @@ async def start_monitor(
     name: Name[Any] | None = None,
     within: float = math.inf,
     mailbox: MailboxOptions = DEFAULT_MAILBOX,
+    tag: Hashable = None,
 ) -> tuple[Ref[Any], Monitor]:
     """`start`, monitored by the current process from the first moment; a failed start leaves no `Down` behind.
+
+    `tag` is that of the monitor, which counts as made where this is awaited.
 
     OTP: `gen_server:start_monitor/3,4`.
     """
     owner = process_for("start_monitor")
+    check_tag(tag)
+    frame = sys._getframe(1)
+    site = frame.f_code, frame.f_lasti
+    del frame  # this one lives on while the other waits
     starting = _Start(factory, args, name, within, mailbox)
     starting.process.parent = owner
-    watch = attach(owner, starting.process.ref, starting.process)
+    watch = attach(owner, starting.process.ref, starting.process, tag, *site)
     try:
         return (await starting.run()).ref, watch
     except BaseException:
