@@ -18,15 +18,19 @@ from nursery_otp import (
     ChildNotFound,
     ChildRestarting,
     ChildRunning,
+    Crashed,
     Deadlock,
+    Failed,
     InvalidSpec,
     MailboxFull,
     MaxChildrenReached,
     NameTaken,
     NoProcess,
+    Normal,
     NotForDynamic,
     Ref,
     RestartLimitReached,
+    Runtime,
     StartFailed,
     StartIgnored,
     StartTimeout,
@@ -35,6 +39,7 @@ from nursery_otp import (
     SupervisorHandle,
     UnknownOperation,
     current_runtime,
+    explain,
     get_state,
     get_status,
     kill,
@@ -55,6 +60,7 @@ from tests.integration.laboratory import Tree, assert_sound, run_program
 from tests.integration.programs import At, Leaf, Program
 
 EXAMPLES = int(os.environ.get("RANDOM_TREES", "100"))
+ROOTS = {"crash", "kill", "signal", "stop", "request", "exit"}
 CHILD_ERRORS = (
     *(AlreadyPresent, AlreadyStarted, ChildNotFound, ChildRestarting, ChildRunning, InvalidSpec, MaxChildrenReached),
     *(NotForDynamic, StartFailed, StartIgnored, NoProcess, CallExited, Deadlock, UnknownOperation),
@@ -90,7 +96,16 @@ async def _play(world: World, program: Program) -> None:
 
 async def _block(world: World, program: Program, clients: trio.Nursery, outside: trio.CancelScope) -> None:
     children = program.tree.specs(world, "root")
+    ends = Ends()
+    with ends:
+        await _run(world, program, clients, outside, children, ends)
+
+
+async def _run(
+    world: World, program: Program, clients: trio.Nursery, outside: trio.CancelScope, children: Any, ends: Ends
+) -> None:
     async with Tree(children, shutdown=False, **program.tree.flags) as supervisor:
+        ends.watch(current_runtime())
         stage = Stage(world, clients)
         for event, pause in program.events:
             stage.perform(event)
@@ -109,6 +124,44 @@ async def _block(world: World, program: Program, clients: trio.Nursery, outside:
                 kill(supervisor.address)
             case "stop root":
                 supervisor.shutdown("enough")
+
+
+class Ends:
+    """All ends of processes, and what is said of them: each has a cause, and each crash is reported once."""
+
+    def __init__(self) -> None:
+        self.refs: list[Ref[Any]] = []
+        self.reported: list[str] = []
+
+    def watch(self, runtime: Runtime) -> None:
+        runtime.on_exit(lambda ref, _reason: self.refs.append(ref))
+        runtime.telemetry.attach(
+            ("nursery_otp", "process", "crashed"),
+            lambda _name, _measured, about: self.reported.append(about["report"].process),
+        )
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *_error: object) -> None:
+        for ref in self.refs:
+            explanation = explain(ref)
+            first, root = explanation.incidents[0], explanation.root
+            assert explanation.complete
+            assert first.text.startswith(_label(repr(ref)))
+            if not isinstance(ref.exit_reason, Normal | Failed | Crashed):
+                assert root.kind in ROOTS, f"{ref}: {explanation}"
+        crashed = [ref for ref in self.refs if ref._process.started and _is_crash(ref.exit_reason)]
+        assert sorted(_label(repr(ref)) for ref in crashed) == sorted(map(_label, self.reported))
+
+
+def _label(text: str) -> str:
+    """What stays of the repr of a ref when the refs in its reason end as well."""
+    return text.split(" ended", 1)[0]
+
+
+def _is_crash(reason: Any) -> bool:
+    return isinstance(reason, Crashed) and isinstance(reason.error, Exception)
 
 
 async def _shut_down_later(supervisor: SupervisorHandle) -> None:
