@@ -40,8 +40,9 @@ coverage: $(VENV)/test.stamp        ## the tests again, with branch coverage of 
 bench: $(VENV)/test.stamp           ## what it costs, as ratios to plain Trio
 	$(BIN)/python bench/run.py
 
-soak: $(VENV)/test.stamp            ## a million crashes, a million monitors: minutes
+soak: $(VENV)/test.stamp            ## a million crashes, a million monitors, fifty kills: minutes
 	$(BIN)/python -m tests.soak
+	$(BIN)/python -m tests.soak.letters
 
 docs: $(VENV)/docs.stamp            ## build the site into docs/_build
 	$(BIN)/sphinx-build -q -n -W --keep-going -b html docs docs/_build

@@ -18,6 +18,7 @@ import trio
 from trio.testing import MockClock
 
 import nursery_otp
+from nursery_otp import stores
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -28,7 +29,13 @@ CODE = re.compile(r"`[^`\n]*`")
 LINK = re.compile(r"\[[^]\n]*\]\((?!https?:)(?P<path>[^)#\s]*)(?:#[^)\s]*)?\)")
 DOCUMENTED = re.compile(r"^\.\. (?:auto(?:class|function|exception)|py:data):: (\w+)", re.MULTILINE)
 LOGGED = re.compile(r'log\.write\(\s*"\w+",\s*"(\w+)"')
-PUBLIC = {name for name in vars(nursery_otp) if not name.startswith("_") and name != "errors"}
+MODULES = [nursery_otp, stores]  # those that people import from
+PUBLIC = {
+    name
+    for module in MODULES
+    for name in getattr(module, "__all__", vars(module))
+    if not name.startswith("_") and not inspect.ismodule(getattr(module, name))
+}
 
 
 class Block(NamedTuple):

@@ -122,6 +122,27 @@ from nursery_otp._policy.exits import (
 from nursery_otp._policy.exits import (
     is_normal as is_normal,
 )
+from nursery_otp._policy.letters import (
+    AddLetter as AddLetter,
+)
+from nursery_otp._policy.letters import (
+    LetterChange as LetterChange,
+)
+from nursery_otp._policy.letters import (
+    LetterRecord as LetterRecord,
+)
+from nursery_otp._policy.letters import (
+    OpenedStore as OpenedStore,
+)
+from nursery_otp._policy.letters import (
+    RemoveLetter as RemoveLetter,
+)
+from nursery_otp._policy.letters import (
+    UpdateLetter as UpdateLetter,
+)
+from nursery_otp._policy.letters import (
+    check_letter as check_letter,
+)
 from nursery_otp._policy.mailboxes import MailboxOptions as MailboxOptions
 from nursery_otp._policy.monitors import MonitorOptions as MonitorOptions
 from nursery_otp._policy.monitors import MonitorStatistics as MonitorStatistics
@@ -293,6 +314,12 @@ from nursery_otp.errors import (
     CallTimeout as CallTimeout,
 )
 from nursery_otp.errors import (
+    CannotLoad as CannotLoad,
+)
+from nursery_otp.errors import (
+    CannotStore as CannotStore,
+)
+from nursery_otp.errors import (
     ChildNotFound as ChildNotFound,
 )
 from nursery_otp.errors import (
@@ -363,6 +390,9 @@ from nursery_otp.errors import (
 )
 from nursery_otp.errors import (
     StopTimeout as StopTimeout,
+)
+from nursery_otp.errors import (
+    StoreError as StoreError,
 )
 from nursery_otp.errors import (
     SupervisorEnded as SupervisorEnded,

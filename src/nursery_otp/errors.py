@@ -21,6 +21,8 @@ __all__ = [
     "BadReturn",
     "CallExited",
     "CallTimeout",
+    "CannotLoad",
+    "CannotStore",
     "ChildNotFound",
     "ChildRestarting",
     "ChildRunning",
@@ -45,6 +47,7 @@ __all__ = [
     "StartTimeout",
     "Stop",
     "StopTimeout",
+    "StoreError",
     "SupervisorEnded",
     "UnknownOperation",
 ]
@@ -345,3 +348,40 @@ class SupervisorEnded(_ReasonError):
 
 class LeakedResources(OTPError, RuntimeError):
     """Something of a supervision tree outlived it; the text lists what."""
+
+
+# -------------------------------------------------------------------------------------------- stores
+
+
+class StoreError(OTPError):
+    """A store of dead letters cannot do what it was asked to; it is as it was before.
+
+    `store` says which one (for a file: its path). `lasting` is False for trouble that may pass, such as a full disk:
+    the runtime goes on in memory and tries again. It is True if waiting will not help: the file is not a store of
+    letters, or a newer version of this library wrote it.
+    """
+
+    def __init__(self, store: str, problem: str, *, lasting: bool = False) -> None:
+        super().__init__(store, problem)
+        self.store = store
+        self.problem = problem
+        self.lasting = lasting
+
+    def __str__(self) -> str:
+        return f"{self.store}: {self.problem}"
+
+
+class CannotStore(OTPError, TypeError):
+    """A message cannot be kept as data: `place` is where inside of it, `problem` is what is there."""
+
+    def __init__(self, place: str, problem: str) -> None:
+        super().__init__(place, problem)
+        self.place = place
+        self.problem = problem
+
+    def __str__(self) -> str:
+        return f"{self.place}: {self.problem}"
+
+
+class CannotLoad(OTPError, ValueError):
+    """A stored message cannot be made an object again, for example as its class is not there any more."""

@@ -1,0 +1,109 @@
+"""`dlq retry` and `dlq purge`: first what would be done, and with `--yes` that it is done.
+
+What is selected and what is changed is one transaction, so nothing is done to a letter that was not selected.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from nursery_otp import LetterRecord
+from nursery_otp.cli import letters
+from nursery_otp.cli.letters import counted, selected
+from nursery_otp.cli.output import Failure, Output
+from nursery_otp.stores.files import LetterFile, LetterFilter
+
+SHORT = 500  # characters of a message that a table may show
+SHOWN = 20  # letters that a dry run shows one by one
+
+
+def retry_letters(options: argparse.Namespace, output: Output) -> int:
+    """`dlq retry`: mark letters, so that the program delivers them."""
+    return _change(options, output, "retry", "marked for delivery", LetterFile.request, _why_not_sent)
+
+
+def purge_letters(options: argparse.Namespace, output: Output) -> int:
+    """`dlq purge`: remove letters."""
+    return _change(options, output, "purge", "removed", LetterFile.remove, lambda _letter: None)
+
+
+def _why_not_sent(letter: LetterRecord) -> str | None:
+    """Why the program could not deliver this letter, if that is certain."""
+    if letter.recipient_kind != "name":
+        return f"its recipient {letter.recipient} is not a name, so nobody else can be it"
+    return "its message was not stored" if letter.message is None else None
+
+
+def _change(
+    options: argparse.Namespace,
+    output: Output,
+    action: str,
+    done: str,
+    change: Callable[[LetterFile, Sequence[str]], None],
+    why_not: Callable[[LetterRecord], str | None],
+) -> int:
+    which = _checked(options)
+    with LetterFile(options.file, writable=True) as file, file.changing():
+        found = list(file.select(which, limit=options.limit, shorten=SHORT))
+        _check_missing(options, found)
+        skipped = {letter.id: why for letter in found if (why := why_not(letter)) is not None}
+        chosen = [letter for letter in found if letter.id not in skipped]
+        if options.yes:
+            change(file, [letter.id for letter in chosen])
+    if options.json:
+        output.json(_report(options, action, chosen, skipped))
+    else:
+        _print(options, output, done, chosen, skipped)
+    return 0 if chosen else 1
+
+
+def _checked(options: argparse.Namespace) -> LetterFilter:
+    """The selection; it must be one, and said in one way."""
+    given = [options.recipient, options.reason, options.state, options.older_than, options.limit]
+    chosen = bool(options.ids) or any(value is not None for value in given)
+    if not chosen and not options.all:
+        raise Failure(
+            "say which letters: ids, --recipient, --reason, --state, --older-than, --limit, or --all", status=2
+        )
+    if chosen and options.all:
+        raise Failure("--all means all letters; leave it out, or the rest of the selection", status=2)
+    return selected(options)
+
+
+def _check_missing(options: argparse.Namespace, found: Sequence[LetterRecord]) -> None:
+    """An id that is not there is a mistake, and nothing is done; unless a filter may have left it out."""
+    filters = (options.recipient, options.reason, options.state, options.older_than, options.limit)
+    missing = sorted(set(options.ids) - {letter.id for letter in found})
+    if missing and all(value is None for value in filters):
+        raise Failure(f"{options.file}: there is no letter {', '.join(map(repr, missing))}; nothing was changed")
+
+
+def _report(
+    options: argparse.Namespace, action: str, chosen: Sequence[LetterRecord], skipped: dict[str, str]
+) -> dict[str, Any]:
+    return {
+        "file": options.file,
+        "action": action,
+        "done": options.yes,
+        "letters": [letter.id for letter in chosen],
+        "skipped": skipped,
+    }
+
+
+def _print(
+    options: argparse.Namespace, output: Output, done: str, chosen: Sequence[LetterRecord], skipped: dict[str, str]
+) -> None:
+    if chosen and not options.yes:
+        output.table(letters.HEAD, [letters.row(letter) for letter in chosen[:SHOWN]])
+        if len(chosen) > SHOWN:
+            output.line(f"... and {len(chosen) - SHOWN} more")
+    for identity, why in skipped.items():
+        output.line(f"left alone: {identity}: {why}")
+    if not chosen:
+        output.line("no such letters; nothing was changed")
+    elif options.yes:
+        output.line(f"{counted(len(chosen))} {done}")
+    else:
+        output.line(f"{counted(len(chosen))} would be {done}; nothing was changed, --yes does it")

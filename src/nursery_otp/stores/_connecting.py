@@ -1,0 +1,92 @@
+"""One connection to a file of letters, with errors that say what to do."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Literal, TypeAlias
+from urllib.parse import quote
+
+from nursery_otp import StoreError
+
+Mode: TypeAlias = Literal["rwc", "rw", "ro"]
+
+LOCK_PATIENCE = 5.0  # seconds
+
+FULL = "the disk, or the room that this user may take, is full; free some"
+READ_ONLY = "it may not be written; make the file and its directory writable (SQLite keeps FILE-wal beside it)"
+NOT_OPENED = "it cannot be opened; may this user write the file and its directory?"
+LOCKED = f"another program has locked it for more than {LOCK_PATIENCE:g} s"
+NOT_SQLITE = "this is no SQLite database; choose another file, or move this one away"
+DAMAGED = "the database is damaged; move it away, and rescue what is left with `sqlite3 FILE .recover`"
+
+ADVICE = {
+    sqlite3.SQLITE_FULL: FULL,
+    sqlite3.SQLITE_READONLY: READ_ONLY,
+    sqlite3.SQLITE_PERM: READ_ONLY,
+    sqlite3.SQLITE_CANTOPEN: NOT_OPENED,
+    sqlite3.SQLITE_BUSY: LOCKED,
+    sqlite3.SQLITE_LOCKED: LOCKED,
+    sqlite3.SQLITE_NOTADB: NOT_SQLITE,
+    sqlite3.SQLITE_CORRUPT: DAMAGED,
+}
+LASTING = {sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT}
+
+
+def connect(path: str, mode: Mode, *, immutable: bool = False) -> sqlite3.Connection:
+    """Open a file, for use in one thread after the other; every transaction is begun and ended by hand."""
+    with advice(path, mode):
+        connection = sqlite3.connect(
+            f"file:{quote(os.fsencode(path))}?mode={mode}{'&immutable=1' if immutable else ''}",
+            uri=True,
+            timeout=LOCK_PATIENCE,
+            isolation_level=None,
+            check_same_thread=False,
+        )
+        try:
+            connection.execute("PRAGMA user_version").fetchone()  # the first look into the file
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+
+@contextmanager
+def advice(path: str, mode: Mode = "rwc") -> Iterator[None]:
+    """Turn errors of SQLite into `StoreError`s."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        # What Python's own module complains about has no code: wrong use, or text in the file that is not UTF-8.
+        code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+        problem = f"{_where(path, mode, code) or ADVICE.get(code, 'SQLite failed')} ({error})"
+        raise StoreError(path, problem, lasting=code in LASTING) from error
+
+
+def _where(path: str, mode: Mode, code: int) -> str | None:
+    """What is wrong with the path itself."""
+    if code != sqlite3.SQLITE_CANTOPEN:
+        return None
+    directory = os.path.dirname(path) or "."
+    if os.path.isdir(path):
+        return "this is a directory; name a file"
+    if not os.path.isdir(directory):
+        return f"there is no directory {directory!r}; make it"
+    if mode != "rwc" and not os.path.exists(path):
+        return "there is no such file"
+    return None
+
+
+@contextmanager
+def transaction(connection: sqlite3.Connection, *, reading: bool = False) -> Iterator[None]:
+    """All or nothing, and the only writer meanwhile; or (`reading`) a view that does not change meanwhile."""
+    connection.execute("BEGIN" if reading else "BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        with suppress(sqlite3.Error):  # the error that led here says more; SQLite may have rolled back itself
+            connection.execute("ROLLBACK")
+        raise

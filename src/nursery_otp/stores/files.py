@@ -1,0 +1,149 @@
+"""A file of letters, seen from outside of the program that writes it: for tools.
+
+A runtime may have the file open meanwhile. It notices what is changed here (see `LetterStore.changed`).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Any
+
+import attrs
+
+from nursery_otp import LetterRecord, StoreError
+from nursery_otp.stores import _schema as schema
+from nursery_otp.stores._connecting import advice, connect, transaction
+
+
+@attrs.frozen(kw_only=True)
+class LetterFilter:
+    """Which letters: those for which everything that is given holds.
+
+    `failed_before` is a Unix time in seconds; it is compared with the letter's first failure.
+    """
+
+    ids: Sequence[str] | None = None
+    recipient: str | None = None
+    reason: str | None = None
+    state: str | None = None
+    failed_before: float | None = None
+
+    def where(self) -> tuple[str, list[Any]]:
+        """As SQL, with its parameters."""
+        conditions = ["TRUE"]
+        parameters: list[Any] = []
+        for value, condition in (
+            (None if self.ids is None else json.dumps(self.ids), "id IN (SELECT value FROM json_each(?))"),
+            (self.recipient, "recipient = ?"),
+            (self.reason, "reason = ?"),
+            # Said twice for the planner, which uses a partial index only if its condition is said.
+            (self.state, "state = ?" if self.state == "waiting" else "state <> 'waiting' AND state = ?"),
+            (self.failed_before, "first_failure < ?"),
+        ):
+            if value is not None:
+                conditions.append(condition)
+                parameters.append(value)
+        return " AND ".join(conditions), schema.storable(parameters)
+
+
+class LetterFile:
+    """The letters of a file, for looking (`writable=False`) or for changing. A context manager.
+
+    The file must be there. Raises `StoreError` as `SQLiteStore` does.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], *, writable: bool = False) -> None:
+        self.path = os.fspath(path)
+        self._connection = connect(self.path, "rw") if writable else _for_reading(self.path)
+        try:
+            with advice(self.path):
+                self._connection.execute("PRAGMA synchronous = FULL")
+                with transaction(self._connection, reading=True):
+                    version = schema.identify(self._connection, self.path)
+                if version < schema.VERSION:
+                    self._bring_up_to_date(writable=writable)
+        except BaseException:
+            self.close()
+            raise
+
+    def _bring_up_to_date(self, *, writable: bool) -> None:
+        if not writable:
+            raise StoreError(
+                self.path, "written by an older version, or empty: open it once with the program", lasting=True
+            )
+        with transaction(self._connection):
+            schema.migrate(self._connection, schema.identify(self._connection, self.path))
+
+    def __enter__(self) -> LetterFile:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._connection.close()
+
+    def count(self, which: LetterFilter) -> int:
+        """How many letters these are."""
+        where, parameters = which.where()
+        with advice(self.path):
+            found: int = schema.value(self._connection, f"SELECT count(*) FROM letters WHERE {where}", parameters)  # noqa: S608
+            return found
+
+    def select(
+        self, which: LetterFilter, *, limit: int | None = None, shorten: int | None = None
+    ) -> Iterator[LetterRecord]:
+        """The letters, one after the other in the order they were added: the first `limit` of them.
+
+        `shorten` cuts the text of messages to so many characters.
+        """
+        where, parameters = which.where()
+        message = "message" if shorten is None else f"substr(message, 1, {int(shorten)})"
+        query = schema.SELECT.replace(" message,", f" {message},")
+        with advice(self.path):
+            for row in self._connection.execute(
+                f"{query} WHERE {where} ORDER BY seq LIMIT ?", [*parameters, -1 if limit is None else limit]
+            ):
+                yield schema.record(row, self.path)
+
+    @contextmanager
+    def changing(self) -> Iterator[None]:
+        """What is read and changed inside of it happens at once, or not at all."""
+        with advice(self.path), transaction(self._connection):
+            yield
+
+    def request(self, ids: Sequence[str]) -> None:
+        """Ask the runtime that has the file open, or opens it next, to deliver these letters."""
+        self._change("UPDATE letters SET requested = 1 WHERE id = ?", ids)
+
+    def remove(self, ids: Sequence[str]) -> None:
+        """Remove these letters."""
+        self._change(schema.REMOVE, ids)
+
+    def _change(self, statement: str, ids: Sequence[str]) -> None:
+        with advice(self.path):
+            self._connection.executemany(statement, [schema.storable([identity]) for identity in ids])
+
+
+def _for_reading(path: str) -> sqlite3.Connection:
+    """A connection that changes no letter.
+
+    Not `mode=ro`: such a connection cannot tidy up when it is closed, and would leave FILE-wal and FILE-shm behind,
+    in the name of whoever looked. SQLite itself falls back to reading if the file may not be written.
+    """
+    try:
+        connection = connect(path, "rw")
+    except StoreError:
+        if not os.path.exists(path) or os.path.exists(f"{path}-wal"):
+            raise
+        return connect(path, "ro", immutable=True)  # nobody has it open, as there would be a log
+    connection.execute("PRAGMA query_only = ON")
+    return connection

@@ -1,0 +1,217 @@
+"""Dead letters in a SQLite file."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from itertools import groupby
+from typing import Any
+
+from nursery_otp import (
+    AddLetter,
+    InvalidSpec,
+    LetterChange,
+    LetterRecord,
+    OpenedStore,
+    RemoveLetter,
+    StoreError,
+    UpdateLetter,
+    check_letter,
+)
+from nursery_otp.stores import _schema as schema
+from nursery_otp.stores._connecting import advice, connect, transaction
+from nursery_otp.stores.codec import MessageCodec
+
+GONE = "it was removed or replaced while it was in use; what was in it is lost if nobody has it"
+
+
+class SQLiteStore:
+    """Keeps the dead letters of a runtime in a SQLite file (write-ahead log, every write synced to the disk).
+
+    `path` is the file; it is created if it is missing, its directory is not. Give each runtime a file of its own: two
+    may use one, and neither loses a letter, but both see all letters and both will try to deliver them.
+
+    What a message may hold, and what happens when it is loaded, is said at `MessageCodec`. `pickle=True` also stores
+    what is not data, as pickles; only use it if nobody else can write the file.
+
+    Raises `InvalidSpec` for a path that is none.
+
+    >>> store = SQLiteStore("letters.sqlite")
+    >>> store.encode(("paid", 17))
+    '{"$tuple":["paid",17]}'
+    """
+
+    def __init__(self, path: str | os.PathLike[str], *, pickle: bool = False) -> None:
+        self.path = _checked_path(path)
+        if not isinstance(pickle, bool):
+            raise InvalidSpec("pickle", pickle, "must be True or False")
+        codec = MessageCodec(pickle=pickle)
+        self.encode = codec.encode
+        self.decode = codec.decode
+        self._connection: sqlite3.Connection | None = None
+        self._file: tuple[int, int] | None = None  # which file the connection is to
+        self._epoch = 0
+        self._seen = -1  # the version of the data that the runtime has seen
+
+    def __str__(self) -> str:
+        return self.path
+
+    def __repr__(self) -> str:
+        return f"SQLiteStore({self.path!r})"
+
+    def open(self) -> OpenedStore:
+        """See `LetterStore.open`."""
+        self.close()
+        connection = self._connected()
+        with self._careful(), transaction(connection):
+            connection.execute("UPDATE store SET epoch = epoch + 1")
+            self._epoch = schema.value(connection, "SELECT epoch FROM store")
+            letters = self._letters(connection)
+            self._seen = self._version()
+        return OpenedStore(self._epoch, letters)
+
+    def write(self, changes: Sequence[LetterChange]) -> None:
+        """See `LetterStore.write`. `InvalidSpec` if a letter is wrong in itself."""
+        connection = self._connected()
+        with self._careful():
+            try:
+                with transaction(connection):
+                    _apply(connection, changes)
+            except UnicodeEncodeError:
+                with transaction(connection):
+                    _apply_one_by_one(connection, changes)
+            except (sqlite3.IntegrityError, sqlite3.ProgrammingError, OverflowError):
+                for change in changes:
+                    if not isinstance(change, RemoveLetter):
+                        check_letter(change.letter)
+                raise
+
+    def changed(self) -> bool:
+        """See `LetterStore.changed`."""
+        self._connected()
+        with self._careful():
+            return self._version() != self._seen
+
+    def reload(self) -> list[LetterRecord]:
+        """See `LetterStore.reload`."""
+        connection = self._connected()
+        with self._careful():
+            version = self._version()  # first, so that a change in between is seen again rather than missed
+            letters = self._letters(connection)
+        self._seen = version
+        return letters
+
+    def close(self) -> None:
+        """See `LetterStore.close`."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with suppress(sqlite3.Error):  # what was acknowledged is safe; a full disk may prevent the tidying up
+                connection.close()
+
+    def _letters(self, connection: sqlite3.Connection) -> list[LetterRecord]:
+        rows = connection.execute(f"{schema.SELECT} ORDER BY seq")
+        return [schema.record(row, self.path) for row in rows]
+
+    def _version(self) -> int:
+        """A number that differs when another connection has changed the file."""
+        version: int = schema.value(self._connected(), "PRAGMA data_version")
+        return version
+
+    # ---------------------------------------------------------------------------------- connecting
+
+    def _connected(self) -> sqlite3.Connection:
+        """The connection; made anew after trouble, as SQLite's state may be part of it."""
+        if self._connection is not None and self._file != _file_at(self.path):
+            self.close()
+            raise StoreError(self.path, GONE)
+        if self._connection is None:
+            self._connection = self._connect()
+            self._file = _file_at(self.path)
+            self._seen = -1
+        return self._connection
+
+    def _connect(self) -> sqlite3.Connection:
+        connection = connect(self.path, "rwc")
+        try:
+            with advice(self.path):
+                with transaction(connection, reading=True):
+                    schema.identify(connection, self.path)  # before anything is changed
+                connection.execute("PRAGMA journal_mode = WAL")
+                connection.execute("PRAGMA synchronous = FULL")
+                with transaction(connection):
+                    schema.migrate(connection, schema.identify(connection, self.path))
+                    # If the file was replaced by another one, ids of this opening must not be given again there.
+                    connection.execute("UPDATE store SET epoch = max(epoch, ?)", (self._epoch,))
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    @contextmanager
+    def _careful(self) -> Iterator[None]:
+        """Turn errors into advice, and give up the connection after one."""
+        with advice(self.path):
+            try:
+                yield
+            except BaseException:
+                self.close()
+                raise
+
+
+def _apply(connection: sqlite3.Connection, changes: Sequence[LetterChange]) -> None:
+    """Neighbours of one kind go together."""
+    for statement, run in groupby(changes, _statement):
+        if isinstance(statement, schema.Insert):
+            statement.carry_out(connection, [change.letter for change in run])  # type: ignore[union-attr]
+        else:
+            connection.executemany(statement, [_parameters(change) for change in run])
+
+
+def _apply_one_by_one(connection: sqlite3.Connection, changes: Sequence[LetterChange]) -> None:
+    """The slow way, for letters with texts that SQLite does not take as such."""
+    for change in changes:
+        statement = _statement(change)
+        if isinstance(statement, schema.Insert):
+            connection.execute(schema.ADD.one, schema.storable(_parameters(change)))
+        else:
+            connection.execute(statement, schema.storable(_parameters(change)))
+
+
+def _statement(change: LetterChange) -> schema.Insert | str:
+    kind = type(change)
+    if kind is AddLetter:
+        return schema.insert_for(change.letter)  # type: ignore[union-attr]
+    return schema.UPDATE if kind is UpdateLetter else schema.REMOVE
+
+
+def _parameters(change: LetterChange) -> Sequence[Any]:
+    match change:
+        case AddLetter(letter):
+            return letter
+        case UpdateLetter(letter):
+            return (*letter, letter.id)
+        case RemoveLetter(identity):
+            return (identity,)
+
+
+def _file_at(path: str) -> tuple[int, int] | None:
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _checked_path(path: object) -> str:
+    problem = "must be the path of a file, as text or Path"
+    try:
+        text = os.fspath(path)  # type: ignore[call-overload]
+    except TypeError:
+        raise InvalidSpec("path", path, problem) from None
+    if not isinstance(text, str) or not text or "\0" in text:
+        raise InvalidSpec("path", path, problem)
+    if text == ":memory:":
+        raise InvalidSpec("path", path, f"{problem}; without a store, letters are kept in memory")
+    return text

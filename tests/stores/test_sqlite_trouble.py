@@ -1,0 +1,241 @@
+"""Trouble with the disk: a clear error, nothing half written, and all is well when it is over.
+
+The trouble is real: a file system that is full, a limit on the size of files, a user who may not write. What needs its
+own process gets one.
+"""
+
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+
+import pytest
+
+from nursery_otp import StoreError
+from nursery_otp.stores import SQLiteStore
+from tests.stores.letters import add, letter, outside
+from tests.stores.trouble import LONG, fill
+
+ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join(map(os.path.abspath, sys.path))}
+
+
+OPENED = []
+
+
+@pytest.fixture(autouse=True)
+def no_connection_is_left():
+    """Close what a test has opened."""
+    yield
+    while OPENED:
+        OPENED.pop().close()
+
+
+def opened(path):
+    """A store that is in use."""
+    store = SQLiteStore(path)
+    OPENED.append(store)
+    store.open()
+    return store
+
+
+def passing(function, *arguments):
+    """The error that may pass which a function gives."""
+    with pytest.raises(StoreError) as caught:
+        function(*arguments)
+
+    assert not caught.value.lasting
+    return str(caught.value)
+
+
+def in_child(name, path):
+    """Run a program of `trouble.py`, and fail if it fails."""
+    command = [sys.executable, "-m", "tests.stores.trouble", name, str(path)]
+    done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, check=False)
+
+    assert 0 == done.returncode, done.stderr
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system with 2 MB."""
+    mount, umount = shutil.which("mount"), shutil.which("umount")
+    if os.geteuid() != 0 or mount is None or umount is None:
+        pytest.skip("only root can mount")
+    directory = tmp_path / "disk"
+    directory.mkdir()
+    if subprocess.run([mount, "-t", "tmpfs", "-o", "size=2m", "none", directory], capture_output=True).returncode:
+        pytest.skip("mounting is not allowed here")
+    yield directory
+    subprocess.run([umount, "-l", directory], check=True)
+
+
+def test_full_disk(small_disk):
+    """On a full disk a write fails as a whole; with room again the same write succeeds."""
+    ballast = small_disk / "ballast"
+    ballast.write_bytes(b"x" * 1_400_000)
+    store = opened(small_disk / "letters.sqlite")
+    error, done = fill(store)
+    assert "full" in str(error)
+    assert not error.lasting
+    assert len(done) >= 3
+
+    lost = [letter(5000 + each, message=LONG) for each in range(3)]
+    assert "full" in passing(store.write, add(*lost))
+    ballast.unlink()
+    assert done == store.reload()
+    store.write(add(*lost))
+    store.close()
+    assert [*done, *lost] == opened(small_disk / "letters.sqlite").reload()
+
+
+def test_full_disk_when_opened(small_disk):
+    """A store that cannot be made as the disk is full can be made later."""
+    ballast = small_disk / "ballast"
+    with pytest.raises(OSError, match="No space"):
+        ballast.write_bytes(b"x" * 3_000_000)
+    store = SQLiteStore(small_disk / "letters.sqlite")
+    assert "full" in passing(store.open)
+    ballast.unlink()
+
+    assert 1 == store.open().epoch
+    store.close()
+
+
+def test_limited_size(tmp_path):
+    """A write that exceeds what the process may write fails as a whole, and later ones succeed."""
+    in_child("limited", tmp_path / "letters.sqlite")
+    store = SQLiteStore(tmp_path / "letters.sqlite")
+
+    assert letter(9999) == store.open().letters[-1]
+    store.close()
+
+
+def test_read_only(tmp_path):
+    """A file that may not be written says so; made writable, it works."""
+    path = tmp_path / "public" / "letters.sqlite"
+    path.parent.mkdir()
+    store = opened(path)
+    store.write(add(letter(1)))
+    store.close()
+    path.chmod(0o444)
+    path.parent.chmod(0o555)
+    reach(path)
+    try:
+        in_child("as_nobody", path)
+    finally:
+        path.parent.chmod(0o755)
+        path.chmod(0o644)
+
+    assert [letter(1)] == opened(path).reload()
+
+
+def reach(path):
+    """Let every user reach the directory of the test."""
+    for directory in list(path.parents)[1:]:
+        if directory.stat().st_uid != os.geteuid() or directory == directory.parent:
+            break
+        directory.chmod(directory.stat().st_mode | 0o055)
+
+
+def test_read_only_while_in_use(tmp_path):
+    """A connection that has become read-only is given up, and the next write makes a new one."""
+    store = opened(tmp_path / "letters.sqlite")
+    store.write(add(letter(1)))
+    store._connection.execute("PRAGMA query_only = ON")  # what the connection of a read-only file is
+    assert "readonly" in passing(store.write, add(letter(2)))
+    store.write(add(letter(2)))
+
+    assert [letter(1), letter(2)] == store.reload()
+
+
+def test_missing_directory(tmp_path):
+    """A directory that is not there is named; when it is there, the store opens."""
+    path = tmp_path / "missing" / "letters.sqlite"
+    store = SQLiteStore(path)
+    assert f"there is no directory {str(path.parent)!r}" in passing(store.open)
+    path.parent.mkdir()
+
+    assert 1 == store.open().epoch
+    store.close()
+
+
+def test_directory_instead_of_a_file(tmp_path):
+    """A directory is no file."""
+    assert "this is a directory" in passing(SQLiteStore(tmp_path).open)
+
+
+def test_locked(tmp_path, monkeypatch):
+    """A file that another program has locked is an error after a while; nothing is lost."""
+    monkeypatch.setattr("nursery_otp.stores._connecting.LOCK_PATIENCE", 0.01)
+    path = tmp_path / "letters.sqlite"
+    store = opened(path)
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN EXCLUSIVE")
+    assert "locked" in passing(store.write, add(letter(1)))
+    other.execute("COMMIT")
+    other.close()
+
+    store.write(add(letter(1)))
+    assert [letter(1)] == store.reload()
+
+
+@pytest.mark.parametrize("replaced", [False, True])
+def test_file_is_removed_while_in_use(tmp_path, replaced):
+    """A file that is removed or replaced under the store is noticed: a naive connection acknowledges what is lost."""
+    path, other = tmp_path / "letters.sqlite", tmp_path / "other.sqlite"
+    store = opened(path)
+    assert [2, 3] == [store.open().epoch, store.open().epoch]
+    opened(other).close()
+    naive = sqlite3.connect(path, isolation_level=None)
+    naive.execute("SELECT * FROM store").fetchall()
+    for name in ("letters.sqlite", "letters.sqlite-wal", "letters.sqlite-shm"):
+        (tmp_path / name).unlink()
+    if replaced:
+        other.rename(path)
+    naive.execute("DELETE FROM letters")  # no error: it writes into a file that nobody will see again
+    naive.close()
+
+    assert "removed or replaced" in passing(store.write, add(letter(1)))
+    store.write(add(letter(1)))
+    assert store.changed()
+    assert [letter(1)] == store.reload()
+    store.close()
+    again = SQLiteStore(path)
+    OPENED.append(again)
+    found = again.open()
+    assert 4 == found.epoch  # ids made while the other file was there are not made again
+    assert [letter(1)] == found.letters
+
+
+def test_damaged_database(tmp_path):
+    """A file that is damaged inside says so."""
+    path = tmp_path / "letters.sqlite"
+    store = opened(path)
+    store.write(add(*(letter(number, message=LONG) for number in range(20))))
+    store.close()
+    content = bytearray(path.read_bytes())
+    content[4096 : 4096 * 8] = b"\xff" * (4096 * 7)
+    path.write_bytes(content)
+    with pytest.raises(StoreError, match="damaged") as caught:
+        SQLiteStore(path).open()
+
+    assert caught.value.lasting
+
+
+def test_text_that_is_not_utf8(tmp_path):
+    """A text in the file that nobody can read is an error of the store, not of Python."""
+    path = tmp_path / "letters.sqlite"
+    store = opened(path)
+    store.write(add(letter(1)))
+    outside(path, "UPDATE letters SET reason = CAST(x'ff' AS TEXT)")
+
+    assert "UTF-8" in passing(store.reload)
+
+
+def test_program_without_sqlite3_is_not_needed():
+    """Only those who use the store import sqlite3."""
+    script = "import sys, nursery_otp; print('sqlite3' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+
+    assert "False" == done.stdout.strip()
