@@ -1,12 +1,13 @@
 """A supervised team of processes that surveys a tree of Python source files.
 
-    python -m examples.survey [PATH] [--chaos SEED] [--json] [--workers N] [--max-restarts N]
+    python -m examples.survey [PATH] [--chaos SEED] [--json] [--workers N] [--max-restarts N] [--dead-letters FILE]
 
 Without PATH it is the running Python's own standard library: some two thousand files, and a few that are broken on
 purpose. Whoever tries to measure one of those crashes, and that is the idea: the worker has no error handling, its
 supervisor has it all.
 
-    root (rest_for_one) ─┬─ progress        shows where the survey stands (temporary)
+    root (rest_for_one) ─┬─ ward            inspectors of files that were quarantined before, see `quarantine`
+                         ├─ progress        shows where the survey stands (temporary)
                          ├─ aggregator      writes verdicts into the book
                          ├─ coordinator     hands out files, takes back those of lost workers
                          ├─ team (one_for_one, significant) ─┬─ worker-1 ── an interpreter of its own

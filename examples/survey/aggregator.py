@@ -5,6 +5,7 @@ from typing import TypeAlias
 
 from examples.survey.book import Book, Quarantine, Verdict
 from examples.survey.measurement import Measurement
+from examples.survey.quarantine import admit
 from examples.survey.source_tree import SourceFile
 from nursery_otp import GenServer, Name, call, cast
 
@@ -35,6 +36,8 @@ class Aggregator(GenServer):
     def _settle(self, file: SourceFile, verdict: Verdict) -> None:
         # Once per file: a worker that is killed after it has reported leaves its file to another one.
         if self.book.settle(file, verdict):
+            if isinstance(verdict, Quarantine):
+                admit(file, verdict.reason)
             for watcher in self.watchers:
                 watcher(file)
 

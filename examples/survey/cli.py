@@ -65,6 +65,12 @@ def parser() -> argparse.ArgumentParser:
         type=_count,
         help="give up after N restarts (default: enough for every file to be broken)",
     )
+    parser.add_argument(
+        "--dead-letters",
+        metavar="FILE",
+        type=Path,
+        help="keep quarantined files as dead letters in this SQLite file, for 'nursery-otp dlq list FILE'",
+    )
     return parser
 
 
@@ -75,7 +81,12 @@ def standard_library() -> Path:
 
 def _survey(options: argparse.Namespace) -> Outcome:
     tree = find_files(options.path or standard_library())
-    choices = Options(workers=options.workers, chaos=options.chaos, max_restarts=options.max_restarts)
+    choices = Options(
+        workers=options.workers,
+        chaos=options.chaos,
+        max_restarts=options.max_restarts,
+        dead_letters=options.dead_letters,
+    )
     survey = Survey(Book(tree), choices, choose_display())
     try:
         trio.run(survey.run)

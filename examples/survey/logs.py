@@ -6,7 +6,7 @@ import logging
 def is_news(record: logging.LogRecord) -> bool:
     """The crash of a worker is none: it will be in the report, with its reason, and its traceback is about the file."""
     text = record.getMessage()
-    return not text.startswith("process_crashed") or "<worker#" not in text
+    return not text.startswith("process_crashed") or not ("<worker#" in text or "<inspector#" in text)
 
 
 def log_news() -> None:

@@ -1,6 +1,7 @@
 """How to survey: what the command line, or a test, can choose."""
 
 import os
+from pathlib import Path
 
 import attrs
 
@@ -18,12 +19,16 @@ def default_workers() -> int:
 
 @attrs.frozen(kw_only=True)
 class Options:
-    """The choices. `max_restarts` is by default derived from the number of files, see `restart_budget`."""
+    """The choices. `max_restarts` is by default derived from the number of files, see `restart_budget`.
+
+    `dead_letters` is the file for what was quarantined; without it, that is forgotten when the survey is over.
+    """
 
     workers: int = attrs.field(factory=default_workers)
     chaos: int | None = None
     max_restarts: int | None = None
     open_interpreter: Opener = open_interpreter
+    dead_letters: Path | None = None
 
     def restart_budget(self, files: int) -> int:
         """How many restarts the team may need before something else than the files must be wrong.

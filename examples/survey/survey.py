@@ -17,8 +17,10 @@ from examples.survey.fault import fault_text
 from examples.survey.options import Options
 from examples.survey.outcome import Outcome
 from examples.survey.progress import Progress
+from examples.survey.quarantine import discharge, options_for
 from examples.survey.restarts import RestartLog
 from examples.survey.team import TEAM, Team
+from examples.survey.ward import Ward
 from nursery_otp import ChildSpec, OTPError, RestartLimitReached, Shutdown, child, open_supervisor
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -53,8 +55,10 @@ class Survey:
                 auto_shutdown="any_significant",
                 max_restarts=3,  # nobody on this level is expected to crash; one accident may take others along
                 period=60.0,
+                dead_letters=options_for(self.options.dead_letters),
             ) as root:
                 await self.book.complete.wait()
+                await discharge(self.book)
                 root.shutdown()
         except OTPError as error:
             self.failure = _in_words(error)
@@ -66,6 +70,7 @@ class Survey:
 
     def children(self) -> Iterable[ChildSpec]:
         """The tree, in the order of who needs whom."""
+        yield child(Ward, self.options.open_interpreter)
         # First to start and last to stop, so it sees everything. Temporary: a display that has failed, perhaps because
         # the terminal is gone, would fail again.
         yield child(Progress, self.book, self.log, self.display, restart="temporary", shutdown=1.0)

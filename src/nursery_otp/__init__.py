@@ -77,8 +77,50 @@ from nursery_otp._behaviours.system import (
 )
 from nursery_otp._behaviours.timed_calls import call_with_timeout as call_with_timeout
 from nursery_otp._behaviours.tree import open_supervisor as open_supervisor
+from nursery_otp._policy.breaker import (
+    CircuitBreaker as CircuitBreaker,
+)
+from nursery_otp._policy.dead_letters import (
+    AutomaticRetry as AutomaticRetry,
+)
+from nursery_otp._policy.dead_letters import (
+    DeadLetter as DeadLetter,
+)
+from nursery_otp._policy.dead_letters import (
+    DeadLetterOptions as DeadLetterOptions,
+)
+from nursery_otp._policy.dead_letters import (
+    DeadLetterStatistics as DeadLetterStatistics,
+)
+from nursery_otp._policy.dead_letters import (
+    FormerRecipient as FormerRecipient,
+)
+from nursery_otp._policy.dead_letters import (
+    RetryReport as RetryReport,
+)
+from nursery_otp._policy.dead_letters import (
+    UnreadableMessage as UnreadableMessage,
+)
+from nursery_otp._policy.delivery import (
+    BroadcastResult as BroadcastResult,
+)
+from nursery_otp._policy.delivery import (
+    Delivery as Delivery,
+)
+from nursery_otp._policy.delivery import (
+    DeliveryOptions as DeliveryOptions,
+)
+from nursery_otp._policy.delivery import (
+    DeliveryStatistics as DeliveryStatistics,
+)
+from nursery_otp._policy.events import (
+    CALL_RESULTS as CALL_RESULTS,
+)
 from nursery_otp._policy.events import (
     EVENTS as EVENTS,
+)
+from nursery_otp._policy.events import (
+    HANDLE_RESULTS as HANDLE_RESULTS,
 )
 from nursery_otp._policy.events import (
     Event as Event,
@@ -132,6 +174,9 @@ from nursery_otp._policy.letters import (
     LetterRecord as LetterRecord,
 )
 from nursery_otp._policy.letters import (
+    LetterStore as LetterStore,
+)
+from nursery_otp._policy.letters import (
     OpenedStore as OpenedStore,
 )
 from nursery_otp._policy.letters import (
@@ -155,13 +200,25 @@ from nursery_otp._policy.timeout_explained import ShadowedRule as ShadowedRule
 from nursery_otp._policy.timeout_explained import TimeoutExplanation as TimeoutExplanation
 from nursery_otp._policy.timeout_patterns import ANY as ANY
 from nursery_otp._policy.timeouts import Timeouts as Timeouts
+from nursery_otp._runtime.breakers import (
+    set_breaker as set_breaker,
+)
+from nursery_otp._runtime.broadcasting import (
+    broadcast as broadcast,
+)
 from nursery_otp._runtime.calls import Call as Call
 from nursery_otp._runtime.causes import Explanation as Explanation
 from nursery_otp._runtime.causes import Incident as Incident
+from nursery_otp._runtime.census import Census as Census
+from nursery_otp._runtime.census import GroupCounts as GroupCounts
+from nursery_otp._runtime.census import RuntimeCounts as RuntimeCounts
 from nursery_otp._runtime.context import current_runtime as current_runtime
 from nursery_otp._runtime.crash_reports import CrashReport as CrashReport
 from nursery_otp._runtime.current import (
     ProcessInfo as ProcessInfo,
+)
+from nursery_otp._runtime.current import (
+    current_message as current_message,
 )
 from nursery_otp._runtime.current import (
     current_ref as current_ref,
@@ -170,12 +227,25 @@ from nursery_otp._runtime.current import (
     mailbox as mailbox,
 )
 from nursery_otp._runtime.current import (
+    process_context as process_context,
+)
+from nursery_otp._runtime.current import (
     process_info as process_info,
 )
 from nursery_otp._runtime.current import (
     shutdown_scope as shutdown_scope,
 )
+from nursery_otp._runtime.dead_letters import (
+    DeadLetterQueue as DeadLetterQueue,
+)
+from nursery_otp._runtime.dead_letters import (
+    dead_letters as dead_letters,
+)
+from nursery_otp._runtime.delivery import (
+    delivery_statistics as delivery_statistics,
+)
 from nursery_otp._runtime.explaining import explain as explain
+from nursery_otp._runtime.letter_events import LetterEvent as LetterEvent
 from nursery_otp._runtime.links import (
     kill as kill,
 )
@@ -194,9 +264,6 @@ from nursery_otp._runtime.links import (
 from nursery_otp._runtime.mailbox import Mailbox as Mailbox
 from nursery_otp._runtime.mailbox import MailboxStatistics as MailboxStatistics
 from nursery_otp._runtime.messages import (
-    DeadLetter as DeadLetter,
-)
-from nursery_otp._runtime.messages import (
     Down as Down,
 )
 from nursery_otp._runtime.messages import (
@@ -204,6 +271,9 @@ from nursery_otp._runtime.messages import (
 )
 from nursery_otp._runtime.messages import (
     Message as Message,
+)
+from nursery_otp._runtime.messages import (
+    MessageInfo as MessageInfo,
 )
 from nursery_otp._runtime.monitor_manager import (
     find_leaks as find_leaks,
@@ -295,6 +365,11 @@ from nursery_otp._runtime.timeout_report import (
 from nursery_otp._runtime.timer import Timer as Timer
 from nursery_otp._runtime.timer import send_after as send_after
 from nursery_otp._runtime.timer import send_interval as send_interval
+from nursery_otp._runtime.tracers import CombinedTracer as CombinedTracer
+from nursery_otp._runtime.tracers import ContextVarTracer as ContextVarTracer
+from nursery_otp._runtime.tracing import MessageKind as MessageKind
+from nursery_otp._runtime.tracing import TracedMessage as TracedMessage
+from nursery_otp._runtime.tracing import Tracer as Tracer
 from nursery_otp.errors import (
     AlreadyNamed as AlreadyNamed,
 )
@@ -306,6 +381,9 @@ from nursery_otp.errors import (
 )
 from nursery_otp.errors import (
     BadReturn as BadReturn,
+)
+from nursery_otp.errors import (
+    BroadcastFailed as BroadcastFailed,
 )
 from nursery_otp.errors import (
     CallExited as CallExited,
@@ -329,7 +407,13 @@ from nursery_otp.errors import (
     ChildRunning as ChildRunning,
 )
 from nursery_otp.errors import (
+    CircuitOpen as CircuitOpen,
+)
+from nursery_otp.errors import (
     Deadlock as Deadlock,
+)
+from nursery_otp.errors import (
+    DeliveryTimeout as DeliveryTimeout,
 )
 from nursery_otp.errors import (
     HandlerTimeout as HandlerTimeout,
@@ -342,6 +426,9 @@ from nursery_otp.errors import (
 )
 from nursery_otp.errors import (
     LeakedResources as LeakedResources,
+)
+from nursery_otp.errors import (
+    LetterNotFound as LetterNotFound,
 )
 from nursery_otp.errors import (
     MailboxFull as MailboxFull,
@@ -372,6 +459,9 @@ from nursery_otp.errors import (
 )
 from nursery_otp.errors import (
     OTPError as OTPError,
+)
+from nursery_otp.errors import (
+    ProcessDown as ProcessDown,
 )
 from nursery_otp.errors import (
     RestartLimitReached as RestartLimitReached,

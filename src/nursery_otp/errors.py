@@ -19,6 +19,7 @@ __all__ = [
     "AlreadyPresent",
     "AlreadyStarted",
     "BadReturn",
+    "BroadcastFailed",
     "CallExited",
     "CallTimeout",
     "CannotLoad",
@@ -26,11 +27,14 @@ __all__ = [
     "ChildNotFound",
     "ChildRestarting",
     "ChildRunning",
+    "CircuitOpen",
     "Deadlock",
+    "DeliveryTimeout",
     "HandlerTimeout",
     "Ignore",
     "InvalidSpec",
     "LeakedResources",
+    "LetterNotFound",
     "MailboxFull",
     "MailboxOverflow",
     "MaxChildrenReached",
@@ -41,6 +45,7 @@ __all__ = [
     "NotForDynamic",
     "NotInProcess",
     "OTPError",
+    "ProcessDown",
     "RestartLimitReached",
     "StartFailed",
     "StartIgnored",
@@ -221,6 +226,73 @@ class BadReturn(OTPError, TypeError):
         self.allowed = allowed
 
 
+# ------------------------------------------------------------------------------------------- sends
+
+
+class ProcessDown(OTPError, trio.BrokenResourceError):
+    """The process has ended, or ended before it had handled the message: for `reason`.
+
+    OTP: what a monitor would have told, `{'DOWN', _, process, _, Reason}`.
+    """
+
+    def __init__(self, target: Any, reason: ExitReason) -> None:
+        # The text is made now, as that of Deadlock: a name may have another holder later.
+        super().__init__(f"send: {target} is down: {reason}")
+        self.target = target
+        self.reason = reason
+        self.__cause__ = error_of(reason)
+
+
+class DeliveryTimeout(OTPError, trio.TooSlowError):
+    """A send was not done within its limit.
+
+    `handling` tells whether the recipient was handling the message, so that it still may finish that. If it is False
+    the message has been taken back, and nobody will ever handle it.
+    """
+
+    def __init__(self, target: Any, limit: float, wanted: str, *, handling: bool) -> None:
+        rest = "it is being handled still" if handling else "it was taken back"
+        super().__init__(f"send: not {wanted} by {target} within {limit:g} s; {rest}")
+        self.target = target
+        self.limit = limit
+        self.handling = handling
+
+
+class CircuitOpen(OTPError, RuntimeError):
+    """Sends to this recipient failed again and again; nothing is tried until `retry_after` seconds have passed.
+
+    In the half-open state, when the outcome of one send is awaited, `retry_after` is 0.
+    """
+
+    def __init__(self, target: Any, retry_after: float) -> None:
+        super().__init__(target, retry_after)
+        self.target = target
+        self.retry_after = retry_after
+
+    def __str__(self) -> str:
+        after = f"for another {self.retry_after:g} s" if self.retry_after > 0 else "until one send has gone through"
+        return f"send: the circuit breaker of {self.target} is open {after}"
+
+
+class BroadcastFailed(OTPError):
+    """A broadcast did not do what its strategy promises: `failures` are recipients with their errors.
+
+    Under "all_or_nothing" nobody has the message, and not all recipients may have been asked.
+    """
+
+    def __init__(self, strategy: str, recipients: int, failures: tuple[tuple[Any, Exception], ...]) -> None:
+        super().__init__(strategy, recipients, failures)
+        self.strategy = strategy
+        self.recipients = recipients
+        self.failures = failures
+        if failures:
+            self.__cause__ = failures[0][1]
+
+    def __str__(self) -> str:
+        first = f": {self.failures[0][1]}" if self.failures else ""
+        return f"broadcast, {self.strategy}: {len(self.failures)} of {self.recipients} failed{first}"
+
+
 # --------------------------------------------------------------------------------- starting, ending
 
 
@@ -348,6 +420,20 @@ class SupervisorEnded(_ReasonError):
 
 class LeakedResources(OTPError, RuntimeError):
     """Something of a supervision tree outlived it; the text lists what."""
+
+
+# -------------------------------------------------------------------------------------- dead letters
+
+
+class LetterNotFound(OTPError, LookupError):
+    """The dead-letter queue has no such letter, or not any more."""
+
+    def __init__(self, identity: str) -> None:
+        super().__init__(identity)
+        self.identity = identity
+
+    def __str__(self) -> str:
+        return f"no dead letter {self.identity!r}: it has been delivered, purged, expired or evicted, or never was"
 
 
 # -------------------------------------------------------------------------------------------- stores

@@ -25,6 +25,13 @@ def opened(**options):
 
 
 ANYWHERE = [
+    # delivery
+    invalid("breaker failures", lambda _w: otp.CircuitBreaker(failures=0), "failures=0: must be a whole number >= 1"),
+    invalid(
+        "breaker cool_down", lambda _w: otp.CircuitBreaker(cool_down=0), "cool_down=0: must be a number of seconds > 0"
+    ),
+    invalid("delivery breaker", lambda _w: otp.DeliveryOptions(breaker=5), "breaker=5: must be a CircuitBreaker"),
+    invalid("delivery", opened(delivery=5), "delivery=5: must be a DeliveryOptions"),
     # child specifications
     invalid("child of 5", lambda _w: otp.child(5), f"factory=5: {NOT_CALLABLE}"),
     invalid("child of a coroutine", lambda w: otp.child(w.coroutine()), "factory={coroutine}: " + NOT_CALLABLE),
@@ -190,7 +197,7 @@ ANYWHERE = [
         "rules['*b.x']=2: and 'a*.x' = 1 match some operations both, and neither is the more specific one; "
         "give one of them more parts without '*', or let them not meet",
     ),
-    invalid("timeout factor", lambda _w: otp.Timeouts(factor=0), "factor=0: must be a number > 0 and finite"),
+    invalid("timeout factor", lambda _w: otp.Timeouts(factor=0), "factor=0: must be a number from 1e-06 to 1e+06"),
     invalid("load base", lambda _w: otp.load_timeouts(base=5), "base=5: must be a Timeouts"),
     invalid(
         "load environment",

@@ -32,6 +32,9 @@ IN_A_TREE = [
     no_address("request", lambda _w: Counter.add.request(None, 1), "None"),
     no_address("cast", lambda _w: Counter.reset(5)),
     no_address("send", lambda _w: otp.send(5, "x")),
+    no_address("send options", lambda _w: otp.send(5, "x", metadata={"a": 1})),
+    no_address("broadcast", lambda w: otp.broadcast([w.ref, 5], "x")),
+    no_address("set_breaker", lambda _w: otp.set_breaker(5, None)),
     no_address("send_nowait", lambda _w: otp.send_nowait(5, "x")),
     no_address("send_after", lambda _w: otp.send_after(1, 5, "x")),
     no_address("send_exit", lambda _w: otp.send_exit(5, "x")),
@@ -49,6 +52,47 @@ IN_A_TREE = [
     invalid("monitors tag", lambda _w: otp.list_monitors(tag=[]), "tag=[]: must be hashable"),
     invalid("monitors age", lambda _w: otp.list_monitors(older_than=-1), f"older_than=-1: {SECONDS}"),
     invalid("leaks age", lambda _w: otp.find_leaks(NAN), f"older_than=nan: {SECONDS}"),
+    # sends
+    invalid(
+        "send retries",
+        lambda w: otp.send(w.ref, "x", retries=-1),
+        "retries=-1: must be a whole number >= 0 or math.inf",
+    ),
+    invalid("send backoff", lambda w: otp.send(w.ref, "x", backoff=1.0), "backoff=1.0: must be a Backoff"),
+    invalid(
+        "send on_error",
+        lambda w: otp.send(w.ref, "x", on_error="retry"),
+        "on_error='retry': must be one of 'raise', 'log', 'dead_letter', 'ignore'",
+    ),
+    invalid(
+        "send confirm",
+        lambda w: otp.send(w.ref, "x", confirm=True),
+        "confirm=True: must be one of 'enqueued', 'handled'",
+    ),
+    invalid(
+        "send within",
+        lambda w: otp.send(w.ref, "x", within=0),
+        "within=0: must be a number of seconds > 0 (send_nowait does not wait)",
+    ),
+    invalid("send metadata", lambda w: otp.send(w.ref, "x", metadata="x"), "metadata='x': must be a mapping"),
+    invalid("send key", lambda w: otp.send(w.ref, "x", idempotency_key=5), "idempotency_key=5: must be a text"),
+    Case(
+        "send option",
+        lambda w: otp.send(w.ref, "x", retry=1),
+        TypeError,
+        "send() got an unexpected keyword argument 'retry'",
+    ),
+    invalid(
+        "broadcast strategy",
+        lambda w: otp.broadcast([w.ref], "x", strategy="all"),
+        "strategy='all': must be one of 'best_effort', 'at_least_one', 'all_or_nothing'",
+    ),
+    invalid(
+        "broadcast recipients",
+        lambda w: otp.broadcast(w.ref, "x"),
+        "recipients={ref}: must be a collection of addresses",
+    ),
+    invalid("breaker", lambda w: otp.set_breaker(w.ref, 5), "breaker=5: must be a CircuitBreaker"),
     # names
     invalid("register text", lambda w: otp.register("x", w.ref), "name='x': must be a Name"),
     invalid("unregister ref", lambda w: otp.unregister(w.ref), "name={ref}: must be a Name"),

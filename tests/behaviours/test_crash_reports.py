@@ -18,11 +18,14 @@ from nursery_otp import (
     cast,
     current_runtime,
     kill,
+    link,
     mailbox,
     open_supervisor,
+    send_exit,
     send_nowait,
     spawn,
     start,
+    stop_nowait,
 )
 from nursery_otp import child as spec
 
@@ -149,11 +152,11 @@ def raises(_status):
 @pytest.mark.parametrize(
     ("does", "shown"),
     [
-        (raises, "(not shown: format_status raised RuntimeError('no status'))"),
-        (lambda _status: None, "(not shown: format_status raised BadReturn"),
+        (raises, "(not shown: format_status raised RuntimeError)"),
+        (lambda _status: None, "(not shown: format_status raised BadReturn)"),
         (lambda _status: {}, None),
         (lambda _status: {"state": Nasty()}, "<Nasty whose repr raised ValueError>"),
-        (lambda _status: {"state": "x" * 1_000_000}, "(1,000,002 characters)"),
+        (lambda _status: {"state": "x" * 1_000_000}, "(1,000,000 characters)"),
     ],
 )
 async def test_hostile_status(reports, watch, does, shown):
@@ -317,3 +320,68 @@ async def test_storm(reports, watch, caplog, autojump_clock):
 
     assert len(crashes) > 300
     assert len(reports) == len(crashes)
+
+
+async def test_stray_cancellation(reports, watch):
+    """A `Cancelled` of no scope is a crash like any other, and is reported like any other."""
+    kept = []
+
+    async def catch():
+        try:
+            await trio.sleep_forever()
+        except trio.Cancelled as error:
+            kept.append(error)
+            raise
+
+    async def stray():
+        await trio.lowlevel.checkpoint()
+        raise kept[0]
+
+    with trio.move_on_after(0):
+        await catch()
+    async with open_supervisor() as supervisor:
+        watch()
+        await (await supervisor.start(stray, restart="temporary")).wait()
+        supervisor.shutdown()
+
+    assert [trio.Cancelled] == [type(report.error) for report in reports]
+
+
+@pytest.mark.parametrize(
+    "end", [lambda ref: send_exit(ref, ValueError("told")), lambda ref: stop_nowait(ref, ValueError("told"))]
+)
+async def test_told_to(reports, watch, end):
+    """Who ends with an error because somebody said so has not crashed; nor has who is linked to one that did."""
+
+    async def linked(peer):
+        link(peer)
+        await trio.sleep_forever()
+
+    async with open_supervisor() as supervisor:
+        watch()
+        ref = await supervisor.start(Fragile, restart="temporary")
+        peer = spawn(linked, ref)
+        await wait_all_tasks_blocked()
+        end(ref)
+        await peer.wait()
+        culprit = await supervisor.start(Fragile, restart="temporary")
+        peer = spawn(linked, culprit)
+        await wait_all_tasks_blocked()
+        await crash(culprit)
+        await peer.wait()
+        supervisor.shutdown()
+
+    assert [repr(culprit)] == [report.process for report in reports]
+
+
+async def test_path_of_odd_ids(reports, watch):
+    """Ids that are not text tell children apart as well."""
+    async with open_supervisor() as supervisor:
+        watch()
+        for identity in (("shard", 3), 4):
+            ref = await supervisor.start(explode, id=identity, restart="temporary")
+            await ref.wait()
+        await wait_all_tasks_blocked()
+        supervisor.shutdown()
+
+    assert ["root/('shard', 3)", "root/explode-4"] == [report.path for report in reports]

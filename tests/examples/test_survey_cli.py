@@ -156,9 +156,9 @@ def test_ctrl_c_before_the_survey(folder, monkeypatch, capsys):
 @pytest.mark.parametrize(
     ("message", "news"),
     [
-        ('process_crashed process="<worker#5 ended: crashed(SyntaxError())>"', False),
-        ('process_crashed process="<coordinator#2 ended: crashed(KeyError())>"', True),
-        ("process_survives_kill process='<worker#5>'", True),
+        ('process_crashed ref="<worker#5 ended: crashed(SyntaxError())>"', False),
+        ('process_crashed ref="<coordinator#2 ended: crashed(KeyError())>"', True),
+        ("process_survives_kill ref='<worker#5>'", True),
     ],
 )
 def test_log(message, news):

@@ -12,7 +12,10 @@ from typing import Any
 import trio
 
 from nursery_otp import (
+    Backoff,
+    CircuitBreaker,
     Continue,
+    DeliveryOptions,
     Down,
     Exit,
     GenServer,
@@ -26,6 +29,7 @@ from nursery_otp import (
     Stop,
     Supervisor,
     SupervisorHandle,
+    broadcast,
     call,
     cast,
     child,
@@ -206,6 +210,35 @@ async def sending(victims: list[trio.CancelScope]) -> None:
             ticks.cancel()
 
 
+async def delivering(victims: list[trio.CancelScope]) -> None:
+    """Sends are confirmed and retried, wait for room, a restart or a circuit breaker, and go to all or to nobody."""
+
+    async def reader() -> None:
+        async for message in mailbox():
+            await trio.sleep(0.1)
+            if message == "crash":
+                raise ValueError(message)
+
+    readers = [child(reader, id=kind, name=Name(kind), mailbox=_small(kind)) for kind in ("lean", "channel")]
+    names = [Name[Any]("lean"), Name[Any]("channel")]
+    breaker = CircuitBreaker(failures=2, cool_down=0.3, buffer=3)
+    options = DeliveryOptions(breaker=breaker)
+    async with Tree(readers, max_restarts=20, delivery=options), trio.open_nursery() as nursery:
+        for _ in range(2):
+            victims.append(trio.CancelScope())
+            nursery.start_soon(_deliver_all, names, victims[-1])
+
+
+async def _deliver_all(names: list[Any], scope: trio.CancelScope) -> None:
+    backoff = Backoff(initial=0.1)
+    with scope:
+        await settled(send(names[0], "crash", confirm="handled", retries=1, backoff=backoff))
+        await settled(broadcast(names, "all", strategy="all_or_nothing", within=0.4))
+        await settled(send(Name("nobody"), "lost", retries=2, backoff=backoff, on_error="dead_letter"))
+        await settled(send(Name("nobody"), "late", within=0.5))
+        await settled(broadcast([*names, Name("nobody")], "crash", confirm="handled", within=1.0))
+
+
 def _small(kind: Any) -> MailboxOptions:
     return MailboxOptions(capacity=1, kind=kind)
 
@@ -309,4 +342,4 @@ async def nesting(victims: list[trio.CancelScope]) -> None:
             await settled(Host.hold(host, desk))
 
 
-SCENARIOS = (growing, calling, sending, crowding, bonding, inspecting, nesting)
+SCENARIOS = (growing, calling, sending, delivering, crowding, bonding, inspecting, nesting)

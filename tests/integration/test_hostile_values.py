@@ -169,11 +169,12 @@ async def test_full_mailboxes(supervisor):
 
     for overflow in ("drop_newest", "drop_oldest", "block"):
         for kind in ("lean", "channel"):
-            options = MailboxOptions(capacity=1, overflow=overflow, kind=kind)
-            ref = await supervisor.start(sleeper, restart="temporary", mailbox=options)
-            for _ in range(3):
-                with trio.move_on_after(0.1):
-                    await send(ref, Spite())
+            for confirm in ("enqueued", "handled"):
+                options = MailboxOptions(capacity=1, overflow=overflow, kind=kind)
+                ref = await supervisor.start(sleeper, restart="temporary", mailbox=options)
+                for _ in range(3):
+                    with trio.move_on_after(0.1):
+                        await send(ref, Spite(), confirm=confirm, metadata={"spite": Spite()}, on_error="dead_letter")
 
 
 @in_tree

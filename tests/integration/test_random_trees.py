@@ -20,14 +20,17 @@ from nursery_otp import (
     ChildRunning,
     Crashed,
     Deadlock,
+    DeliveryTimeout,
     Failed,
     InvalidSpec,
     MailboxFull,
+    MailboxOverflow,
     MaxChildrenReached,
     NameTaken,
     NoProcess,
     Normal,
     NotForDynamic,
+    ProcessDown,
     Ref,
     RestartLimitReached,
     Runtime,
@@ -55,16 +58,19 @@ from nursery_otp import (
 )
 from nursery_otp._behaviours.server_loop import ServerLoop
 from nursery_otp._behaviours.supervisor_loop import SupervisorLoop
+from nursery_otp._policy.delivery import CONFIRM
 from tests.integration.actors import CALL_ERRORS, Boom, Worker, World
 from tests.integration.laboratory import Tree, assert_sound, run_program
 from tests.integration.programs import At, Leaf, Program
 
 EXAMPLES = int(os.environ.get("RANDOM_TREES", "100"))
 ROOTS = {"crash", "kill", "signal", "stop", "request", "exit"}
+SEND_ERRORS = (MailboxFull, NoProcess, ProcessDown, DeliveryTimeout, Deadlock)
 CHILD_ERRORS = (
     *(AlreadyPresent, AlreadyStarted, ChildNotFound, ChildRestarting, ChildRunning, InvalidSpec, MaxChildrenReached),
     *(NotForDynamic, StartFailed, StartIgnored, NoProcess, CallExited, Deadlock, UnknownOperation),
 )
+SEND_ERRORS = (NoProcess, ProcessDown, MailboxFull, DeliveryTimeout, Deadlock)
 
 
 @settings(max_examples=EXAMPLES, deadline=None, derandomize=True, database=None, phases=(Phase.generate, Phase.shrink))
@@ -151,7 +157,7 @@ class Ends:
             assert first.text.startswith(_label(repr(ref)))
             if not isinstance(ref.exit_reason, Normal | Failed | Crashed):
                 assert root.kind in ROOTS, f"{ref}: {explanation}"
-        crashed = [ref for ref in self.refs if ref._process.started and _is_crash(ref.exit_reason)]
+        crashed = [ref for ref in self.refs if ref._process.started and _is_crash(ref)]
         assert sorted(_label(repr(ref)) for ref in crashed) == sorted(map(_label, self.reported))
 
 
@@ -160,8 +166,12 @@ def _label(text: str) -> str:
     return text.split(" ended", 1)[0]
 
 
-def _is_crash(reason: Any) -> bool:
-    return isinstance(reason, Crashed) and isinstance(reason.error, Exception)
+def _is_crash(ref: Ref[Any]) -> bool:
+    reason, process = ref.exit_reason, ref._process
+    if not isinstance(reason, Crashed) or any(reason.error is fatal for fatal in process.runtime.fatal):
+        return False
+    told = reason is process.interrupted or reason is process.asked
+    return isinstance(reason.error, MailboxOverflow) or not told
 
 
 async def _shut_down_later(supervisor: SupervisorHandle) -> None:
@@ -236,7 +246,8 @@ class Stage:
             case "call by name", name, order, limit, patience:
                 self._ask("call by name", Worker.work.within(limit)(name, order), CALL_ERRORS, patience)
             case "send", ref, order, patience:
-                self._ask("send", send(ref, order), (MailboxFull, NoProcess), patience)
+                confirm = CONFIRM[len(order) % 2]
+                self._ask("send", send(ref, order, confirm=confirm, within=3.0), SEND_ERRORS, patience)
             case "stop", ref, reason, drain, limit, patience:
                 asking = stop(ref, reason, drain=drain, within=limit)
                 self._ask("stop", asking, (NoProcess, CallExited, StopTimeout), patience)

@@ -88,7 +88,7 @@ TIER = f"{SECONDS} or the name of a tier (default, long, critical)"
         ({"tiers": {5: 1}}, "tiers=5: the name of a tier must be text that is not empty"),
         ({"tiers": {"default": 7}}, "tiers['default']=7: is the limit called default; set that instead"),
         *[
-            ({"factor": factor}, f"factor={factor!r}: must be a number > 0 and finite")
+            ({"factor": factor}, f"factor={factor!r}: must be a number from 1e-06 to 1e+06")
             for factor in (0, -1, math.inf, math.nan, True, "2", None)
         ],
     ],

@@ -1,5 +1,7 @@
 """`explain`: from what happened back to why."""
 
+import tracemalloc
+
 import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
@@ -267,3 +269,81 @@ async def test_unknown(tree):
         explain(Name("nobody"))
     with pytest.raises(TypeError, match="not an address"):
         explain("nobody")
+
+
+async def test_two_trees():
+    """A cause in another tree is told in words: numbers mean something else there."""
+    async with open_supervisor() as one, open_supervisor() as two:
+        first = await one.start(Divider, restart="temporary")
+
+        async def linked():
+            link(first)
+            await idle()
+
+        last = await two.start(linked, restart="temporary")
+        with pytest.raises(CallExited):
+            await Divider.divide(first, 0)
+        await last.wait()
+        explanation = explain(last)
+        one.shutdown()
+        two.shutdown()
+
+    assert ["exit", "exit"] == kinds(explanation)
+    assert "while it handled Message(divide(0))" in explanation.root.text
+
+
+class Clumsy(GenServer):
+    """Fails at its second start."""
+
+    starts = 0
+
+    def __init__(self):
+        Clumsy.starts += 1
+        if Clumsy.starts == 2:
+            raise RuntimeError("cannot start")
+
+
+async def test_failed_restart():
+    """A start that failed on the way does not hide what it was all for."""
+    Clumsy.starts = 0
+    name = Name[Clumsy]("clumsy")
+    async with open_supervisor(max_restarts=5) as supervisor:
+        first = await supervisor.start(Clumsy, name=name, restart="transient")
+        send_exit(first, "boo")
+        await first.wait()
+        await wait_all_tasks_blocked()
+        explanation = explain(name)
+        supervisor.shutdown()
+
+    assert ["start", "restart", "exit", "restart", "exit", "signal"] == kinds(explanation)
+    assert "exit signal failed('boo')" in explanation.root.text
+
+
+def test_chain_ends():
+    """Whatever the numbers say, a chain ends: a cause came before what it caused."""
+    some = causes.Causes(lambda: 0.0)
+    number = some.record("exit", "itself", 1)
+    assert 1 == number
+    assert 1 == len(some.chain(number)[0])
+
+
+@pytest.mark.parametrize(
+    "value", ["x" * 10**6, list(range(10**6)), {number: number for number in range(10**5)}, [[["y" * 10**6]]]]
+)
+def test_shown_is_short(value):
+    """However large a value is, what is shown of it is not, and little is built to be thrown away."""
+    tracemalloc.start()
+    try:
+        text = causes.shown(value)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert len(text) < causes.SHOWN + 50
+    assert peak < 300_000
+
+
+def test_shown_in_order():
+    """What is small is shown as ever, dicts in their order."""
+    value = {"pin": 1, "balance": [{"a": (1, 2)}, {3}], "text": "it's"}
+    assert repr(value) == causes.shown(value)

@@ -53,7 +53,7 @@ class LimitsMachine(RuleBasedStateMachine):
 
     @initialize()
     def begin(self):
-        self.limits = Limits(Timeouts(), Telemetry(lambda: 0.0))
+        self.limits = Limits(Timeouts(), Telemetry(lambda: 0.0, print))
         self.base = Timeouts()
         self.layers = []
         self.table = self.limits.of_handlers(Desk)
@@ -92,7 +92,7 @@ class LimitsMachine(RuleBasedStateMachine):
     @invariant()
     def as_if_made_at_once(self):
         """What is in force is what one gets by laying the remaining overrides over the policy, in their order."""
-        fresh = Limits(self.base, Telemetry(lambda: 0.0))
+        fresh = Limits(self.base, Telemetry(lambda: 0.0, print))
         for _, given in self.layers:
             fresh.push(given, Origin("again"))
 
@@ -114,7 +114,7 @@ TestLimits = LimitsMachine.TestCase
 
 def counted(policy=None):
     """Limits that note what they ask the policy for."""
-    limits = Limits(policy or Timeouts(), Telemetry(lambda: 0.0))
+    limits = Limits(policy or Timeouts(), Telemetry(lambda: 0.0, print))
     asked = []
 
     class Asked(Timeouts):
@@ -149,7 +149,7 @@ def test_handlers_are_looked_up_once():
 def test_tables_are_bounded(monkeypatch):
     """Classes and names that are made while a program runs do not fill the memory."""
     monkeypatch.setattr(limits_module, "TABLE_SIZE", 10)
-    limits = Limits(Timeouts(), Telemetry(lambda: 0.0))
+    limits = Limits(Timeouts(), Telemetry(lambda: 0.0, print))
     for number in range(100):
         server = type(f"Server{number}", (Desk,), {})
         limits.calls[server.echo._operation]
@@ -165,7 +165,7 @@ def test_tables_are_bounded(monkeypatch):
 def test_a_table_of_handlers_keeps_no_class(monkeypatch):
     """What is known about the handlers of a class goes with the class."""
     monkeypatch.setattr(limits_module, "TABLE_SIZE", 0)
-    limits = Limits(Timeouts(), Telemetry(lambda: 0.0))
+    limits = Limits(Timeouts(), Telemetry(lambda: 0.0, print))
 
     class Passing(GenServer):
         pass
@@ -321,7 +321,7 @@ async def test_change_event(tree):
 
 def test_repr():
     """Limits show the policy in force, and how much lies over it."""
-    limits = Limits(Timeouts(default=2), Telemetry(lambda: 0.0))
+    limits = Limits(Timeouts(default=2), Telemetry(lambda: 0.0, print))
     limits.push({"factor": 2}, Origin("here"))
     limits.count_fired("Desk.echo", "call", 2)
 

@@ -23,7 +23,7 @@ async def test_crash(tree, caplog, capsys):
 
     assert ("nursery_otp", logging.ERROR) == (record.name, record.levelno)
     assert (
-        """process_crashed process="<crash#2 ended: crashed(ValueError('boom'))>" incarnation=1 path='crash' """
+        """process_crashed ref="<crash#2 ended: crashed(ValueError('boom'))>" incarnation=1 path='crash' """
         """decision='no supervisor'"""
     ) == record.getMessage()
     assert ValueError is record.exc_info[0]
@@ -86,7 +86,7 @@ async def test_unexpected_message(tree, caplog, capsys):
     send_nowait(await tree.start(Plain), "surprise")
     await wait_all_tasks_blocked()
 
-    assert ["unexpected_message server='Plain' message=\"'surprise'\""] == caplog.messages
+    assert ["unexpected_message server='Plain' received=\"'surprise'\""] == caplog.messages
     assert "" == capsys.readouterr().out
 
 
@@ -121,7 +121,7 @@ async def test_structlog(tree, configured, caplog, capsys):
     [(method, fields)] = configured
 
     assert ("error", "process_crashed") == (method, fields["event"])
-    assert "<crash#2 ended: crashed(ValueError('boom'))>" == fields["process"]
+    assert "<crash#2 ended: crashed(ValueError('boom'))>" == fields["ref"]
     assert "boom" == str(fields["exc_info"])
     assert [] == caplog.records
     assert ("", "") == capsys.readouterr()

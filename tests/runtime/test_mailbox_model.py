@@ -14,7 +14,7 @@ from nursery_otp import Exit, MailboxOptions, Normal, open_supervisor
 from nursery_otp._runtime import lean_mailbox
 from nursery_otp._runtime.channel_mailbox import ChannelMailbox
 from nursery_otp._runtime.lean_mailbox import LeanMailbox
-from nursery_otp._runtime.mailbox import EMPTY
+from nursery_otp._runtime.mailbox import EMPTY, Booking
 from tests.runtime.boxes import ALL, drain, open_box
 
 OVERFLOWS = ("block", "block", "block", "drop_newest", "drop_oldest", "drop_oldest", "reject", "crash")
@@ -25,16 +25,33 @@ class RecordingOwner:
 
     def __init__(self):
         self.discarded = []
-        self.crashes = 0
+        self.crashes = self.overflows = 0
 
     def discard(self, item, reason):
         self.discarded.append((item, reason))
+
+    def overflowed(self):
+        self.overflows += 1
 
     def overflow_crash(self, _capacity):
         self.crashes += 1
 
     def received(self, _item):
         """Nobody waits for an answer."""
+
+
+class InLine:
+    """Whoever stands in line: with one message, or for some places."""
+
+    def __init__(self, item, places=0):
+        self.item = item
+        self.places = places
+        self.booking = Booking(places, self) if places else None
+        self.inside = False
+
+    def admitted(self):
+        assert not self.inside
+        self.inside = True
 
 
 class MailboxMachine(RuleBasedStateMachine):
@@ -51,6 +68,7 @@ class MailboxMachine(RuleBasedStateMachine):
         self.capacity, self.overflow = capacity, overflow
         self.items = []
         self.line = []
+        self.booked = []
         self.sent = self.handled = self.crashes = self.number = 0
         self.gone = []
 
@@ -68,9 +86,16 @@ class MailboxMachine(RuleBasedStateMachine):
 
     def admit(self):
         """The model of waiting senders: whoever is first gets in as soon as there is room."""
-        while self.line and len(self.items) < self.capacity:
-            self.items.append(self.line.pop(0))
-            self.sent += 1
+        while self.line and self.room() >= max(1, self.line[0].places):
+            first = self.line.pop(0)
+            if first.booking is not None:
+                self.booked.append(first)
+            else:
+                self.items.append(first.item)
+                self.sent += 1
+
+    def room(self):
+        return self.capacity - len(self.items) - sum(each.places for each in self.booked)
 
     @rule()
     def signal(self):
@@ -89,7 +114,7 @@ class MailboxMachine(RuleBasedStateMachine):
     def message(self):
         item = self.next_number()
         accepted = self.mailbox.offer(item)
-        full = len(self.items) >= self.capacity
+        full = self.room() <= 0
         assert accepted == (not full or self.overflow not in {"block", "reject"})
         if accepted:
             self.sent += 1
@@ -107,8 +132,9 @@ class MailboxMachine(RuleBasedStateMachine):
             self.items.append(item)
             self.crashes += 1
         elif self.overflow == "block":
-            self.mailbox.queue_up(item)
-            self.line.append(item)
+            sender = InLine(item)
+            self.mailbox.queue_up(item, sender)
+            self.line.append(sender)
 
     @rule()
     def take(self):
@@ -154,20 +180,63 @@ class MailboxMachine(RuleBasedStateMachine):
     @rule(data=st.data())
     def leave_line(self, data):
         """Who waits may give up."""
-        item = data.draw(st.sampled_from(self.line))
-        assert self.mailbox.leave_line(item)
-        assert not self.mailbox.leave_line(item)
-        self.line.remove(item)
+        sender = data.draw(st.sampled_from(self.line))
+        assert self.mailbox.leave_line(sender)
+        assert not self.mailbox.leave_line(sender)
+        self.line.remove(sender)
+        self.admit()
+
+    @precondition(lambda self: self.overflow == "block")
+    @rule(places=st.integers(1, 3))
+    def book(self, places):
+        """Places can be had for later; who does not get them at once stands in line for them, like a message."""
+        sender = InLine(None, places)
+        at_once = not self.line and self.room() >= places
+        assert self.mailbox.book(sender.booking) == at_once
+        if at_once:
+            sender.admitted()
+            self.booked.append(sender)
+        else:
+            self.mailbox.line_up(sender.booking)
+            self.line.append(sender)
+
+    @precondition(lambda self: self.booked)
+    @rule(data=st.data(), used=st.booleans())
+    def end_booking(self, data, used):
+        """A booking is used, or given up: then whoever waits may have the room."""
+        sender = data.draw(st.sampled_from(self.booked))
+        if used:
+            for _ in range(sender.places):
+                item = self.next_number()
+                self.mailbox.put(item)
+                self.items.append(item)
+                self.sent += 1
+        self.mailbox.cancel_booking(sender.booking)
+        self.mailbox.cancel_booking(sender.booking)
+        self.booked.remove(sender)
+        self.admit()
+
+    @precondition(lambda self: self.items)
+    @rule(data=st.data())
+    def take_back(self, data):
+        """One item can be removed, known by being that object."""
+        item = data.draw(st.sampled_from(self.items))
+        assert self.mailbox.take_back(item)
+        assert not self.mailbox.take_back(item)
+        self.items = [other for other in self.items if other is not item]
+        self.gone.append((item, "taken back"))
+        self.admit()
 
     @rule()
     def close(self):
         """All that is left is handed over; nothing of it counts as handled."""
         left, line = self.mailbox.close()
         assert self.items == left
-        assert self.line == [waiter.item for waiter in line]
+        assert self.line + self.booked == [waiter.sender for waiter in line]
+        assert self.capacity == self.mailbox.bound
         self.gone += [(item, "left") for item in left]
         self.owner.discarded += [(item, "left") for item in left]
-        self.items, self.line = [], []
+        self.items, self.line, self.booked = [], [], []
 
     @invariant()
     def agree(self):
@@ -179,7 +248,10 @@ class MailboxMachine(RuleBasedStateMachine):
         assert self.gone == self.owner.discarded
         assert self.crashes == self.owner.crashes
         assert statistics.sent == statistics.handled + statistics.queued + len(self.gone)
-        assert not self.line or len(self.items) >= self.capacity
+        assert not self.line or self.room() < max(1, self.line[0].places)
+        assert all(sender.inside for sender in self.booked)
+        assert not any(sender.inside for sender in self.line)
+        assert (self.capacity, self.mailbox.bound) == (statistics.capacity, self.capacity)
 
 
 TestMailboxMachine = MailboxMachine.TestCase

@@ -80,16 +80,26 @@ async def test_reject_does_not_wait(tree, kind):
     assert [1, 2] == queued(ref)
 
 
-@pytest.mark.parametrize("waiting", [False, True])
-async def test_drop_newest(tree, kind, waiting):
+async def test_drop_newest(tree, kind):
     """Under "drop_newest" the new message is a dead letter, counted as dropped, and the sender goes on."""
     ref = full_process(kind, "drop_newest")
-    await send_either_way(ref, 3, waiting)
+    send_nowait(ref, 3)
 
     assert [1, 2] == queued(ref)
     assert [(3, "drop_newest")] == dead_letters()
     assert {"drop_newest": 1} == current_runtime().ledger().dropped
     assert {} == current_runtime().ledger().dead_lettered
+
+
+async def test_drop_newest_is_told(tree, kind):
+    """Whoever waits to hear what became of a message is told, instead of having it dropped."""
+    ref = full_process(kind, "drop_newest")
+    with pytest.raises(MailboxFull):
+        await send(ref, 3)
+
+    assert [1, 2] == queued(ref)
+    assert [] == dead_letters()
+    assert current_runtime().ledger().balanced
 
 
 @pytest.mark.parametrize("waiting", [False, True])

@@ -5,6 +5,7 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 from nursery_otp import (
+    KILLED,
     CallExited,
     Deadlock,
     Down,
@@ -12,7 +13,7 @@ from nursery_otp import (
     Failed,
     MailboxOptions,
     Name,
-    NoProcess,
+    ProcessDown,
     RequestCollection,
     Stop,
     current_ref,
@@ -121,7 +122,7 @@ async def test_all_callers_are_failed(tree):
 
 
 async def test_waiting_senders_are_told(tree, nursery):
-    """Who waits for room in the mailbox of a process that ends has sent nothing, and gets `NoProcess`."""
+    """Who waits for room in the mailbox of a process that ends has sent nothing, and is told why it ended."""
     ref = spawn(idle, mailbox=MailboxOptions(capacity=1))
     send_nowait(ref, 1)
     errors = []
@@ -129,15 +130,15 @@ async def test_waiting_senders_are_told(tree, nursery):
     async def sending():
         try:
             await send(ref, 2)
-        except NoProcess as error:
-            errors.append(str(error))
+        except ProcessDown as error:
+            errors.append((error.target, error.reason))
 
     nursery.start_soon(sending)
     await wait_all_tasks_blocked()
     kill(ref)
     await wait_all_tasks_blocked()
 
-    assert [f"send: no process at {ref}"] == errors
+    assert [(ref, KILLED)] == errors
     assert [1] == [letter.message for letter in current_runtime().dead_letters]
     assert current_runtime().ledger().balanced
 

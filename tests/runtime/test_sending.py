@@ -5,10 +5,11 @@ import trio
 from trio.testing import assert_checkpoints, assert_no_checkpoints, wait_all_tasks_blocked
 
 from nursery_otp import (
-    DeadLetter,
+    KILLED,
     Message,
     Name,
     NoProcess,
+    ProcessDown,
     current_ref,
     current_runtime,
     kill,
@@ -67,14 +68,15 @@ async def test_order_of_several_senders(tree):
 
 
 async def test_to_the_dead(tree):
-    """A message to a process that has ended is a dead letter, and no error: it could have ended a moment later."""
+    """What is sent to a process that has ended is a dead letter; whoever waits for news is told, and keeps it."""
     ref = await dead()
     with assert_no_checkpoints():
         send_nowait(ref, 1)
-    with assert_checkpoints():
+    with assert_checkpoints(), pytest.raises(ProcessDown) as caught:
         await send(ref, 2)
 
-    assert [(Name("dead"), 1, "noproc"), (Name("dead"), 2, "noproc")] == letters()
+    assert (ref, KILLED) == (caught.value.target, caught.value.reason)
+    assert [(Name("dead"), 1, "noproc")] == letters()
 
 
 async def test_to_a_name_of_nobody(tree):
@@ -89,14 +91,15 @@ async def test_to_a_name_of_nobody(tree):
 
 
 async def test_dead_letter(tree, autojump_clock):
-    """A dead letter tells the recipient (its name, if it had one), the message, the reason and the time."""
+    """A dead letter tells the recipient (its name, if it had one), the message and the reason."""
     nameless = spawn(idle)
     kill(nameless)
     await nameless.wait()
     await trio.sleep(3)
     send_nowait(nameless, "message")
 
-    assert [DeadLetter(nameless, "message", "noproc", trio.current_time())] == list(current_runtime().dead_letters)
+    (letter,) = current_runtime().dead_letters
+    assert (nameless, "message", "noproc") == (letter.recipient, letter.message, letter.reason)
 
 
 async def test_unread_messages(tree):
@@ -121,11 +124,12 @@ async def test_closed_mailbox(tree):
     send_nowait(ref, 1)
     await wait_all_tasks_blocked()
     send_nowait(ref, 2)
-    await send(ref, 3)
+    with pytest.raises(NoProcess):
+        await send(ref, 3)
     Desk.note(ref, 4)
 
     assert ref.alive
-    assert ["mailbox closed", "noproc", "noproc", "noproc"] == [reason for _, _, reason in letters()]
+    assert ["mailbox closed", "noproc", "noproc"] == [reason for _, _, reason in letters()]
     with pytest.raises(NoProcess):
         await Desk.echo(ref, 5)
     assert current_runtime().ledger().balanced

@@ -229,7 +229,7 @@ durations = st.lists(st.floats(0, 2 * LONGEST), min_size=1, max_size=60)
 @given(durations)
 def test_percentiles(values):
     """Percentiles are those of the sorted durations, within 1 % and a microsecond; very long ones are cut off."""
-    bus = Telemetry(lambda: 0.0)
+    bus = Telemetry(lambda: 0.0, print)
     observation = Observation(bus)
     observation.begin()
     about = {"operation": "a.b", "target": None, "caller": None, "result": "ok"}
@@ -247,7 +247,7 @@ def test_percentiles(values):
 def test_histograms_are_bounded(monkeypatch):
     """Operations beyond the bound are observed together."""
     monkeypatch.setattr(timeout_observation, "TABLE_SIZE", 3)
-    bus = Telemetry(lambda: 0.0)
+    bus = Telemetry(lambda: 0.0, print)
     observation = Observation(bus)
     observation.begin()
     for number in range(10):

@@ -1,20 +1,28 @@
 """What processes and tools may do, with the types that a checker has to find. Nobody runs this file."""
 
 import math
+from collections.abc import Mapping
 from typing import Any, Literal, assert_never, assert_type
 
 import trio
 
 from nursery_otp import (
     KILLED,
+    Backoff,
+    BroadcastResult,
     CallExited,
+    CircuitBreaker,
     Crashed,
+    DeadLetter,
+    Delivery,
+    DeliveryOptions,
     ExitReason,
     Failed,
     Killed,
     Ledger,
     Mailbox,
     MailboxStatistics,
+    MessageInfo,
     Monitor,
     MonitorOptions,
     MonitorStatistics,
@@ -29,8 +37,11 @@ from nursery_otp import (
     Status,
     Timer,
     TraceEvent,
+    broadcast,
+    current_message,
     current_ref,
     current_runtime,
+    delivery_statistics,
     demonitor,
     find_leaks,
     get_state,
@@ -53,6 +64,7 @@ from nursery_otp import (
     send_exit,
     send_interval,
     send_nowait,
+    set_breaker,
     shutdown_scope,
     spawn_monitor,
     start_monitor,
@@ -100,6 +112,33 @@ async def watching(ref: Ref[Counter]) -> None:
         pass
 
 
+async def delivering(ref: Ref[Counter]) -> None:
+    """Supervised sends, and what they tell."""
+    assert_type(await send(COUNTER, "x"), Delivery)
+    delivery = await send(
+        ref,
+        Counter.add.message(1),
+        retries=3,
+        backoff=Backoff(initial=1.0),
+        on_error="dead_letter",
+        confirm="handled",
+        metadata={"order": 7},
+        within=2.5,
+        correlation_id="c",
+        idempotency_key="k",
+    )
+    assert_type(delivery.error, Exception | None)
+    assert_type(delivery.letter, DeadLetter | None)
+    result = await broadcast([ref, COUNTER], "x", strategy="all_or_nothing")
+    assert_type(result, BroadcastResult)
+    assert_type(result.failures, tuple[tuple[Any, Exception], ...])
+    assert_type(current_message(), MessageInfo | None)
+    assert_type(delivery_statistics().failed, Mapping[str, int])
+    set_breaker(COUNTER, CircuitBreaker(failures=3, buffer=math.inf))
+    set_breaker(ref, None)
+    open_supervisor(delivery=DeliveryOptions(breaker=CircuitBreaker()))
+
+
 async def processes(ref: Ref[Counter]) -> None:
     """What a process can do."""
     assert_type(current_ref(), Ref[Any])
@@ -125,7 +164,7 @@ async def processes(ref: Ref[Counter]) -> None:
     assert_type(process_info(ref), ProcessInfo)
     with shutdown_scope() as scope:
         assert_type(scope, trio.CancelScope)
-    await send(COUNTER, "x")
+    await delivering(ref)
     assert_type(send_after(1, ref, "x"), Timer)
     assert_type(send_interval(1, COUNTER, "x").cancel(), bool)
     send_exit(ref, "reason")

@@ -9,6 +9,7 @@ import trio
 
 from nursery_otp import (
     Backoff,
+    CircuitBreaker,
     Continue,
     ExitReason,
     GenServer,
@@ -27,6 +28,7 @@ from nursery_otp import (
     SupervisorHandle,
     Timeouts,
     answer,
+    broadcast,
     call,
     call_with_timeout,
     cast,
@@ -48,7 +50,9 @@ from nursery_otp import (
     override_timeouts,
     register,
     replace_state,
+    send,
     send_after,
+    set_breaker,
     set_timeouts,
     spawn,
     start,
@@ -366,3 +370,20 @@ async def timeouts(ref: Ref[Counter]) -> None:
     await call_with_timeout(ref, Counter.add.message("x"))  # E: mypy=arg-type pyright=reportArgumentType
     await call_with_timeout(ref, Counter.add.message(1), 5)  # E: mypy=call-arg pyright=reportCallIssue
     await call_with_timeout("counter", Counter.add.message(1))  # E: mypy=arg-type pyright=reportArgumentType
+
+
+async def delivery(ref: Ref[Counter]) -> None:
+    await send("counter", "x")  # E: mypy=arg-type pyright=reportArgumentType
+    await send(ref, "x", retry=3)  # E: mypy=call-arg pyright=reportCallIssue
+    await send(ref, "x", retries="3")  # E: mypy=arg-type pyright=reportArgumentType
+    await send(ref, "x", on_error="explode")  # E: mypy=arg-type pyright=reportArgumentType
+    await send(ref, "x", confirm=True)  # E: mypy=arg-type pyright=reportArgumentType
+    await send(ref, "x", within="5")  # E: mypy=arg-type pyright=reportArgumentType
+    await send(ref, "x", metadata=5)  # E: mypy=arg-type pyright=reportArgumentType
+    send(ref, "x")  # E: mypy=unused-coroutine pyright=reportUnusedCoroutine
+    (await send(ref, "x")).delivered = True  # E: mypy=misc pyright=reportAttributeAccessIssue
+    await broadcast(ref, "x")  # E: mypy=arg-type pyright=reportArgumentType
+    await broadcast([ref], "x", strategy="all")  # E: mypy=arg-type pyright=reportArgumentType
+    await broadcast(["x"], "x")  # E: mypy=list-item pyright=reportArgumentType
+    set_breaker(ref, 5)  # E: mypy=arg-type pyright=reportArgumentType
+    CircuitBreaker(5)  # E: mypy=call-arg pyright=reportCallIssue

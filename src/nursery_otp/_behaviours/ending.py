@@ -7,6 +7,7 @@ again with the line it is at, until it ends by itself: a tree that said it had e
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -79,14 +80,14 @@ def _report_survivor(process: Process, seconds: float) -> None:
     log.write(
         "warning",
         "process_survives_kill",
-        process=repr(process.ref),
+        ref=repr(process.ref),
         seconds=round(seconds, 3),
         where=_where(process),
         hint="it is shielded from cancellation, or blocks in a thread; the tree waits for it",
     )
 
 
-_LIBRARIES = (str(Path(trio.__file__).parent), str(Path(__file__).parent.parent))
+_LIBRARIES = tuple(f"{place}{os.sep}" for place in (Path(trio.__file__).parent, Path(__file__).parent.parent))
 
 
 def _where(process: Process) -> str:

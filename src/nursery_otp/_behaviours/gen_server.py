@@ -8,8 +8,9 @@ from typing import Any, ClassVar, TypeAlias
 from nursery_otp._behaviours.instructions import Next
 from nursery_otp._behaviours.operations import CallHandler, CastHandler, make_client
 from nursery_otp._behaviours.server_loop import ServerLoop
-from nursery_otp._policy.exits import ExitReason, safe_repr
+from nursery_otp._policy.exits import ExitReason
 from nursery_otp._runtime import log
+from nursery_otp._runtime.causes import shown
 from nursery_otp._runtime.process import Body
 
 Result: TypeAlias = Next | Awaitable[Next]
@@ -79,7 +80,7 @@ class GenServer:
 
         May be async. By default the message is logged and dropped. OTP: `handle_info/2`.
         """
-        log.write("warning", "unexpected_message", server=type(self).__name__, message=safe_repr(message))
+        log.write("warning", "unexpected_message", server=type(self).__name__, received=shown(message))
         return None
 
     def handle_continue(self, argument: Any) -> Result:

@@ -16,20 +16,23 @@ import attrs
 import trio
 
 from nursery_otp._behaviours.instructions import Answer, Continue, Idle, IdleTimeout, Later, Next, Pending, Refuse
-from nursery_otp._policy.exits import Crashed, ExitReason, Stop, safe_repr
+from nursery_otp._behaviours.observed_handlers import run_observed
+from nursery_otp._policy.exits import Crashed, ExitReason, Stop, is_normal, safe_repr
 from nursery_otp._runtime import log
 from nursery_otp._runtime.calls import Call
 from nursery_otp._runtime.crashes import own_crash
+from nursery_otp._runtime.handling import carried_by
 from nursery_otp._runtime.mailbox import EMPTY
-from nursery_otp._runtime.messages import Envelope, Exit, Message, StopAsked, Tick
+from nursery_otp._runtime.messages import Envelope, Exit, Message, StopAsked, Tick, recipient_of
+from nursery_otp._runtime.parcels import Parcel
 from nursery_otp._runtime.process import Process
+from nursery_otp._runtime.runtime import EXPIRED
 from nursery_otp.errors import BadReturn, HandlerTimeout, UnknownOperation
 
 if TYPE_CHECKING:
     from nursery_otp._behaviours.gen_server import GenServer
     from nursery_otp._behaviours.operations import CallHandler, CastHandler
     from nursery_otp._runtime.limits import HandlerLimits
-    from nursery_otp._runtime.telemetry import SpanEmitter
 
 BUDGET = 64
 _NEXT = "None, Continue, Idle or Stop"
@@ -49,6 +52,12 @@ class TraceEvent:
 def _reason_of(error: Exception) -> ExitReason:
     crash = own_crash(error)
     return crash.reason if isinstance(crash, Stop) else Crashed(crash)
+
+
+def _ends_well(error: Exception) -> bool:
+    """Whether this is a handler's way to say that it is done and the server as well."""
+    crash = own_crash(error)
+    return isinstance(crash, Stop) and is_normal(crash.reason)
 
 
 def service_of(process: Process | None) -> type[GenServer] | None:
@@ -80,6 +89,7 @@ class ServerLoop:
         "mailbox",
         "process",
         "reply_after",
+        "result",
         "server",
         "sink",
         "suspended",
@@ -94,6 +104,7 @@ class ServerLoop:
         self._limits: HandlerLimits | None = None
         self._stop: ExitReason | None = None
         self.alarm = 0
+        self.result = "ok"  # of the last handler, where it is watched; see `HANDLE_RESULTS`
         self.reply_after: tuple[Call, object] | None = None
         self.suspended = False
         self.sink: Callable[[TraceEvent], None] | None = None
@@ -167,7 +178,10 @@ class ServerLoop:
         status = {"state": dict(attributes) if attributes else safe_repr(server), **more}
         formatted = server.format_status(status)
         if not isinstance(formatted, dict):
-            raise BadReturn(f"{self._class.__name__}.format_status", formatted, "the dict that it got, changed or not")
+            # The value is not told: it may well be what was to be hidden.
+            raise BadReturn(
+                f"{self._class.__name__}.format_status", type(formatted), "the dict that it got, or another"
+            )
         return formatted
 
     def crash_status(self, known: dict[str, Any]) -> dict[str, Any]:
@@ -192,7 +206,7 @@ class ServerLoop:
     # ------------------------------------------------------------------------------------- messages
 
     async def _serve(self) -> NoReturn:
-        process, mailbox = self.process, self.mailbox
+        process, mailbox, telemetry = self.process, self.mailbox, self.process.telemetry
         budget = BUDGET
         while True:
             if self._stop is not None:
@@ -204,13 +218,18 @@ class ServerLoop:
             item = mailbox.take() if not self.suspended else mailbox.take_first(self._overtakes)
             if item is not EMPTY:
                 process.handling = item
-                await self._handle(item)
+                observed = telemetry.handle
+                if observed is not None:
+                    await run_observed(self, item, self._handle)
+                else:
+                    await self._handle(item)
             elif self._idle is None or self.suspended:
                 process.handling = None
                 await mailbox.park()
                 budget = BUDGET
             elif self._idle == 0:
-                await self._info(IdleTimeout())
+                process.handling = None
+                await self._idle_timeout()
             else:
                 await self._wait_idly(self._idle)
                 budget = BUDGET
@@ -225,7 +244,19 @@ class ServerLoop:
         finally:
             alarms.disarm(self)
         if self._idle_over and len(self.mailbox) == 0 and self._stop is None:
+            await self._idle_timeout()
+
+    async def _idle_timeout(self) -> None:
+        observed = self.process.telemetry.handle
+        if observed is not None:
+            await run_observed(self, IdleTimeout(), self._info)
+        else:
             await self._info(IdleTimeout())
+
+    @staticmethod
+    def is_system(item: object) -> bool:
+        """Whether an item is a request to the loop, which no handler sees."""
+        return isinstance(item, SystemCall)
 
     def _overtakes(self, item: object) -> bool:
         """What a suspended server still listens to."""
@@ -235,16 +266,11 @@ class ServerLoop:
         parent = self.process.parent
         return type(item) is Exit and parent is not None and item.source is parent.ref
 
-    async def _handle(self, item: Any, *, watched: bool = True) -> None:
+    async def _handle(self, item: Any) -> None:
         kind = type(item)
         if kind is SystemCall:
             self._system(item)
             return
-        span = self.process.runtime.telemetry.handle
-        if span is not None:  # noqa: SIM102 - the guard of an event looks the same everywhere
-            if watched:
-                await self._handle_in(span, item)
-                return
         self._idle = None
         if self.sink is not None:
             self._trace("received", item.message if isinstance(item, Call | Tick | Envelope) else item)
@@ -254,26 +280,38 @@ class ServerLoop:
             await self._cast(item)
         elif kind is Tick or kind is Envelope:
             await (self._cast(item.message) if type(item.message) is Message else self._info(item.message))
+        elif kind is Parcel:
+            await self._parcel(item)
         elif kind is StopAsked or self._from_parent(item):
+            self.process.asked = item.reason
             raise Stop(item.reason)
         else:
             await self._info(item)
 
-    async def _handle_in(self, span: SpanEmitter, item: Any) -> None:
-        """Handle a message while somebody listens to how that goes."""
-        request = item.message if isinstance(item, Call | Tick | Envelope) else item
-        operation = request.operation if isinstance(request, Message) else "handle_info"
-        metadata = {"operation": f"{self._class.__name__}.{operation}", "ref": self.process.ref}
-        began = span.start(metadata)
+    async def _parcel(self, parcel: Parcel) -> None:
+        """A message whose sender is told when the handler has returned; what comes after that is not its matter."""
         try:
-            await self._handle(item, watched=False)
-        except Stop:
-            span.stop(began, metadata, "stop")
+            result, callback = await self._handled(parcel.message)
+        except Exception as error:
+            if _ends_well(error):
+                parcel.reply(None)
             raise
-        except BaseException as error:
-            span.exception(began, metadata, error)
-            raise
-        span.stop(began, metadata)
+        parcel.reply(None)
+        if result is not None:
+            await self._do(result, callback)
+
+    async def _handled(self, message: Any) -> tuple[Any, str]:
+        """What the handler of a message has returned, and which it was."""
+        handler = self._handlers.get(message.operation) if type(message) is Message else None
+        if handler is None:
+            result: Any = self.server.handle_info(message)
+            if inspect.isawaitable(result):
+                result = await self._limited(result, "handle_info")
+            return result, "handle_info"
+        result = handler.function(self.server, *message.args, **message.kwargs)
+        if type(result) is CoroutineType:
+            result = await self._limited(result, message.operation)
+        return (None if handler.is_call else result), message.operation
 
     async def _info(self, message: object) -> None:
         self._idle = None
@@ -299,6 +337,7 @@ class ServerLoop:
     async def _call(self, call: Call) -> None:
         handler = self._handlers.get(call.operation)
         if handler is None or not handler.is_call:
+            self.result = "unknown"
             call.fail(UnknownOperation(self.process.ref, call.label))
             return
         self.process.current_call = call
@@ -320,7 +359,9 @@ class ServerLoop:
         if call.done or call.deadline <= call.runtime.now():
             self.process.current_call = None
             self.mailbox.handled -= 1
-            call.runtime.count_dropped("expired before it was handled")
+            self.result = "expired"
+            letter_for = recipient_of(self.process)
+            call.runtime.dead_letters.bury(letter_for, call.message, EXPIRED, context=carried_by(call))
             call.expire()
             return
         result: Any = None
@@ -333,6 +374,7 @@ class ServerLoop:
         call.scope = None
         if gone:
             self.process.current_call = None
+            self.result = "expired"
             call.expire()
         else:
             await self._answer(call, result)
@@ -356,6 +398,7 @@ class ServerLoop:
         if not isinstance(refusal, Refuse):
             return False
         self.process.current_call = None
+        self.result = "refused"
         if self.sink is not None:
             self._trace("refused", refusal.error)
         call.fail(refusal.error)
@@ -428,4 +471,4 @@ class ServerLoop:
             sink(TraceEvent(self.process.ref, kind, content))
         except Exception as error:
             self.sink = None
-            log.write("error", "trace_detached", process=repr(self.process.ref), exc_info=error)
+            log.write("error", "trace_detached", ref=repr(self.process.ref), exc_info=error)

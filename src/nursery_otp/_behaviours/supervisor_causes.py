@@ -7,7 +7,7 @@ import attrs
 from nursery_otp._policy import supervision as s
 from nursery_otp._runtime import log
 from nursery_otp._runtime.calls import Call
-from nursery_otp._runtime.causes import shown
+from nursery_otp._runtime.causes import cut, shown
 from nursery_otp._runtime.crash_reports import CrashReport, write
 from nursery_otp._runtime.interrupts import protected
 from nursery_otp._runtime.process import Process
@@ -103,7 +103,7 @@ class SupervisorCauses:
             report.note,
             supervisor=repr(self._supervisor.ref),
             child=report.key,
-            reason=str(report.reason),
+            reason=cut(str(report.reason)),
             decision=report.decision,
             restarts=report.restarts,
             allowed=report.allowed,

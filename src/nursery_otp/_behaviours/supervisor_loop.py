@@ -25,14 +25,16 @@ from nursery_otp._behaviours.supervisor_notices import BodyEnded, ChildEnded, Re
 from nursery_otp._policy import supervision as s
 from nursery_otp._policy.changes import child_of
 from nursery_otp._policy.decide import decide, initial, is_ending
-from nursery_otp._policy.exits import NORMAL, Crashed, ExitReason, Shutdown, Stop, error_of, safe_repr
+from nursery_otp._policy.exits import NORMAL, Crashed, ExitReason, Shutdown, Stop, error_of
 from nursery_otp._policy.specs import ChildSpec, SupervisorFlags, check_children
 from nursery_otp._runtime import log
 from nursery_otp._runtime.calls import Call
+from nursery_otp._runtime.causes import shown
 from nursery_otp._runtime.crash_reports import CrashReport
 from nursery_otp._runtime.interrupts import protected
 from nursery_otp._runtime.mailbox import EMPTY
-from nursery_otp._runtime.messages import Exit, StopAsked
+from nursery_otp._runtime.messages import Envelope, Exit, StopAsked, Tick
+from nursery_otp._runtime.parcels import Parcel
 from nursery_otp._runtime.process import Process
 from nursery_otp._runtime.refs import Ref
 from nursery_otp._runtime.spawning import create
@@ -195,6 +197,9 @@ class SupervisorLoop:
         match item:
             case ChildEnded():
                 await self._on_child_ended(item)
+            case Parcel():
+                self._unexpected(item.message)
+                item.reply(None)
             case Call():
                 await self._serve(item)
             case RetryDue():
@@ -210,8 +215,13 @@ class SupervisorLoop:
                 await self._step(s.StopRequest(item.reason))
             case Exit():
                 return  # of a process that is no child, as in OTP
+            case Tick() | Envelope():
+                self._unexpected(item.message)
             case _:
-                log.write("warning", "unexpected_message", supervisor=repr(self._process.ref), message=safe_repr(item))
+                self._unexpected(item)
+
+    def _unexpected(self, message: object) -> None:
+        log.write("warning", "unexpected_message", supervisor=repr(self._process.ref), received=shown(message))
 
     async def _on_child_ended(self, notice: ChildEnded) -> None:
         child = notice.process

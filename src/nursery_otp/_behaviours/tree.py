@@ -17,12 +17,15 @@ from typing import Any, NoReturn
 import trio
 
 from nursery_otp._behaviours.ending import end_children
+from nursery_otp._behaviours.services import Services
 from nursery_otp._behaviours.supervisor import InlineSupervisor, SupervisorHandle
 from nursery_otp._behaviours.supervisor_loop import SupervisorLoop
 from nursery_otp._behaviours.supervisor_notices import BodyEnded
 from nursery_otp._policy import checks
+from nursery_otp._policy.dead_letters import DEFAULT_DEAD_LETTERS, DeadLetterOptions
+from nursery_otp._policy.delivery import DEFAULT_DELIVERY, DeliveryOptions
 from nursery_otp._policy.errors import RestartLimitReached
-from nursery_otp._policy.exits import KILLED, NORMAL, SHUTDOWN, ExitReason, Normal, Shutdown
+from nursery_otp._policy.exits import KILLED, NORMAL, SHUTDOWN, Crashed, ExitReason, Normal, Shutdown
 from nursery_otp._policy.monitors import MonitorOptions
 from nursery_otp._policy.specs import AutoShutdown, ChildSpec, Strategy, SupervisorFlags, check_children
 from nursery_otp._policy.supervision import FailedToStart
@@ -35,7 +38,8 @@ from nursery_otp._runtime.refs import Name
 from nursery_otp._runtime.runtime import Runtime
 from nursery_otp._runtime.spawning import create
 from nursery_otp._runtime.timeout_files import with_environment
-from nursery_otp.errors import LeakedResources, StartFailed, SupervisorEnded
+from nursery_otp._runtime.tracing import Tracer, checked_tracer
+from nursery_otp.errors import LeakedResources, StartFailed, StoreError, SupervisorEnded
 
 UNSUPERVISED_LIMIT = 5.0
 """How long processes without a supervisor have to stop when the tree has ended."""
@@ -52,12 +56,18 @@ class SupervisionTree:
         timeouts: Timeouts,
         seed: int | None,
         monitors: MonitorOptions,
+        dead_letters: DeadLetterOptions,
+        delivery: DeliveryOptions,
+        tracer: Tracer | None,
     ) -> None:
         self._root_factory = root
         self._name = name
         self._timeouts = timeouts
         self._seed = seed
         self._monitors = monitors
+        self._dead_letters = dead_letters
+        self._delivery = delivery
+        self._tracer = tracer
         self._entered = False
 
     def __enter__(self) -> NoReturn:
@@ -72,8 +82,17 @@ class SupervisionTree:
         if self._entered:
             raise RuntimeError("a supervision tree is opened once; call open_supervisor again")
         self._entered = True
-        self._runtime = Runtime(self._timeouts, seed=self._seed, monitors=self._monitors)
+        self._runtime = Runtime(
+            self._timeouts,
+            seed=self._seed,
+            monitors=self._monitors,
+            dead_letters=self._dead_letters,
+            delivery=self._delivery,
+        )
+        self._runtime.set_tracer(self._tracer)
         self._runtime.on_fatal = self._on_fatal
+        await self._open_store()
+        self._services = Services(self._runtime)
         self._closed = trio.Event()
         self._leaving = False
         self._body_scope = trio.CancelScope()
@@ -88,6 +107,13 @@ class SupervisionTree:
         self._body_scope.__enter__()
         return SupervisorHandle(self._root.ref)
 
+    async def _open_store(self) -> None:
+        """Before anything else is there. From here until the host task runs, which closes it, nothing waits."""
+        try:
+            await self._runtime.dead_letters.open()
+        except StoreError as error:
+            raise StartFailed("the store of dead letters", Crashed(error)) from error
+
     async def _come_up(self) -> None:
         """Wait until the children are up; if they do not come, leave nothing behind."""
         error: BaseException | None = None
@@ -96,6 +122,7 @@ class SupervisionTree:
         except BaseException as interruption:  # noqa: ASYNC103 - raised below, after the ordered stop
             error = interruption
         if error is None and self._root.started:
+            self._services.tree_started()
             return
         await self._take_down(self._because(error))
         self._forget_context()
@@ -111,12 +138,16 @@ class SupervisionTree:
                 async with trio.open_nursery() as runtime.nursery:
                     clock_scope = trio.CancelScope()
                     runtime.nursery.start_soon(self._run_clock, clock_scope)
+                    self._services.start(runtime.nursery)
                     self._root.launch(runtime.nursery)
                     await self._root.wait_ended()
                     await self._end_unsupervised()
+                    await self._services.stop()
+                    await runtime.dead_letters.close()
                     clock_scope.cancel(reason="the supervision tree has ended")
         finally:
             runtime.cancel_timers()
+            runtime.breakers.close()
             self._closed.set()
 
     async def _run_clock(self, scope: trio.CancelScope) -> None:
@@ -296,6 +327,9 @@ def open_supervisor(
     monitors: MonitorOptions | None = None,
     follow_caller: bool = False,
     seed: int | None = None,
+    dead_letters: DeadLetterOptions = DEFAULT_DEAD_LETTERS,
+    delivery: DeliveryOptions = DEFAULT_DELIVERY,
+    tracer: Tracer | None = None,
 ) -> SupervisionTree:
     """A supervision tree for the length of an `async with` block.
 
@@ -308,7 +342,9 @@ def open_supervisor(
     The flags are those of `Supervisor`. `name` is the name of the root supervisor, `timeouts` are the limits in this
     tree (environment variables whose names begin with `NURSERY_OTP_TIMEOUT__` are applied on top, see `load_timeouts`),
     `monitors` says when its monitors count as leaks, `seed` fixes its randomness (the jitter of `Backoff`).
-    `follow_caller` applies to all servers of the tree, see `call`.
+    `follow_caller` applies to all servers of the tree, see `call`. `dead_letters` says what becomes of messages that
+    nobody handled, `delivery` how messages are sent. A `tracer`
+    takes a context along with the messages, see `Tracer`.
 
     Raises `InvalidSpec` at once, `StartFailed` on entering if a child does not start (those before it are stopped), and
     on leaving `RestartLimitReached` (its cause is the last crash) or `SupervisorEnded` if the root was killed. OTP:
@@ -335,6 +371,9 @@ def open_supervisor(
     checks.flag("follow_caller", follow_caller)
     if seed is not None:
         checks.count("seed", seed, infinite=False)
+    checks.instance("dead_letters", dead_letters, DeadLetterOptions, "must be a DeadLetterOptions")
+    checks.instance("delivery", delivery, DeliveryOptions, "must be a DeliveryOptions")
     root = _RootFactory(flags, specs, follow_caller=follow_caller)
     policy = with_environment(timeouts or Timeouts(), os.environ)
-    return SupervisionTree(root, name, policy, seed, monitors or MonitorOptions())
+    tracer = checked_tracer(tracer)
+    return SupervisionTree(root, name, policy, seed, monitors or MonitorOptions(), dead_letters, delivery, tracer)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+from nursery_otp._policy.exits import safe_repr
+
 
 class OTPError(Exception):
     """The base of every exception that nursery_otp raises on its own account."""
@@ -22,7 +24,7 @@ class InvalidSpec(OTPError, ValueError):
         self.problem = problem
 
     def __str__(self) -> str:
-        return f"{self.field}={self.value!r}: {self.problem}"
+        return f"{self.field}={safe_repr(self.value)}: {self.problem}"
 
 
 class RestartLimitReached(OTPError):

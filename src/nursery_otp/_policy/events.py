@@ -34,7 +34,7 @@ class Event:
 
     @property
     def slot(self) -> str:
-        """The attribute of `Telemetry` that is None while nobody listens."""
+        """For an event of the library: the attribute of `Telemetry` that is None while nobody listens."""
         return "_".join(self.name[1:])
 
 
@@ -42,7 +42,7 @@ class Event:
 class SpanEvents:
     """Three events around one piece of work: `start`, then either `stop` or `exception`.
 
-    `stop` and `exception` measure the `duration` in seconds, `exception` also names the `error`.
+    `stop` and `exception` measure the `duration` in seconds and name the `result`, `exception` also the `error`.
     """
 
     name: EventName
@@ -54,7 +54,7 @@ class SpanEvents:
 
     @property
     def slot(self) -> str:
-        """The attribute of `Telemetry` that is None while nobody listens."""
+        """For an event of the library: the attribute of `Telemetry` that is None while nobody listens."""
         return "_".join(self.name[1:])
 
     @property
@@ -70,7 +70,9 @@ class SpanEvents:
     @property
     def exception(self) -> Event:
         """The work failed."""
-        return Event((*self.name, "exception"), ("duration",), (*self.metadata, "error"), f"{self.doc} It failed.")
+        return Event(
+            (*self.name, "exception"), ("duration",), (*self.metadata, "result", "error"), f"{self.doc} It failed."
+        )
 
     @property
     def parts(self) -> tuple[Event, Event, Event]:
@@ -112,9 +114,20 @@ SINGLE = (
     _event("timeouts changed", "", "before after", "The policy of timeouts was changed or overridden."),
 )
 SPANS = (
-    SpanEvents((ROOT, "call"), ("operation", "target", "caller"), "A call, as its caller sees it."),
-    SpanEvents((ROOT, "handle"), ("operation", "ref"), "The run of a handler."),
+    SpanEvents((ROOT, "call"), ("operation", "target", "caller"), "A call, as its caller sees it; see `CALL_RESULTS`."),
+    SpanEvents((ROOT, "handle"), ("operation", "ref"), "The run of a server's handler; see `HANDLE_RESULTS`."),
     SpanEvents((ROOT, "send"), ("recipient", "message_type"), "A supervised send."),
 )
+CALL_RESULTS = ("ok", "refused", "timeout", "exited", "noproc", "full", "deadlock", "unknown", "cancelled")
+"""How a call can end for its caller: "ok" stops its span, each of the others is an exception event.
+
+"refused" is an error that the handler chose to answer with; "unknown" an operation that the server does not have.
+"""
+HANDLE_RESULTS = ("ok", "refused", "expired", "unknown", "stopped", "error", "timeout", "cancelled")
+"""How the run of a handler can end. The first four leave the server running and are stop events.
+
+"stopped" is a stop event as well: the handler ended the server on purpose. "timeout" is the limit of the handler,
+"cancelled" a signal that ended the server in the middle; these two and "error" are exception events.
+"""
 EVENTS: tuple[Event, ...] = (*SINGLE, *(part for span in SPANS for part in span.parts))
 """Everything the library emits."""

@@ -36,9 +36,9 @@ class RestartWindow:
 
 @attrs.frozen(kw_only=True)
 class Backoff:
-    """Wait before a restart, longer each time; beyond OTP, which restarts at once.
+    """Wait before a restart, or another attempt of a send, longer each time; beyond OTP, which restarts at once.
 
-    The wait before the n-th restart in a row is `initial * factor ** (n - 1)` seconds, at most `maximum`, varied by
+    The wait before the n-th in a row is `initial * factor ** (n - 1)` seconds, at most `maximum`, varied by
     plus or minus `jitter` (a fraction). A child that stayed up for `stable_after` seconds starts again at `initial`.
 
     >>> Backoff(initial=0.5, jitter=0).delay(attempt=3, chance=0.5)

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, TypeAlias
 import attrs
 
 from nursery_otp._policy.errors import InvalidSpec
+from nursery_otp._policy.exits import safe_repr
 from nursery_otp._policy.timeout_patterns import ANY, Parts, is_open, part_of
 
 _KEYS = "must be a server class, a client function such as Counter.divide, text, or a tuple"
@@ -145,7 +146,8 @@ def _split(field: str, text: str) -> list[str]:
 def _tuple_parts(field: str, given: tuple[Any, ...]) -> Parts:
     for part in given:
         if isinstance(part, bool) or not (part is ANY or isinstance(part, str | int | Enum)):
-            raise InvalidSpec(field, given, f"must consist of text, whole numbers and ANY, not {part!r}{_advice(part)}")
+            problem = f"must consist of text, whole numbers and ANY, not {safe_repr(part)}{_advice(part)}"
+            raise InvalidSpec(field, given, problem)
         if isinstance(part, str) and (not part or "*" in part):
             raise InvalidSpec(field, given, "must not have '*' or empty text in it; in a tuple any part is ANY")
     if not given:

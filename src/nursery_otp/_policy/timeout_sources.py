@@ -121,9 +121,18 @@ def from_table(table: Mapping[str, Any], file: str) -> list[Change]:
             changes.append(Change((field,), value, origin))
             continue
         checks.instance(f"{TABLE}.{field}", value, Mapping, f"must be a table (file {file})")
-        entries = _flat(value) if field in RULE_FIELDS else value.items()
+        entries = list(_flat(value) if field in RULE_FIELDS else value.items())
+        _check_said_once(field, entries, file)
         changes += [Change((field, key), entry, origin) for key, entry in entries]
     return changes
+
+
+def _check_said_once(field: str, entries: list[tuple[str, Any]], file: str) -> None:
+    said: dict[str, Any] = {}
+    for key, value in entries:
+        if key in said:
+            raise InvalidSpec(f"{TABLE}.{field}.{key}", value, f"is {said[key]!r} at another place of the file {file}")
+        said[key] = value
 
 
 def _flat(table: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, Literal, TypeAlias, TypedDict
@@ -45,6 +46,10 @@ def _mapping(field: str) -> Any:
         return MappingProxyType({**TIERS, **given} if field == "tiers" else dict(given))
 
     return attrs.field(factory=dict, converter=convert, hash=False)
+
+
+FACTORS = (1e-6, 1e6)
+"""What `factor` may be: a slower machine, not another kind of clock."""
 
 
 @attrs.frozen(kw_only=True)
@@ -91,8 +96,12 @@ class Timeouts:
         checks.seconds("default", self.default, zero=False)
         checks.seconds("handler", self.handler, zero=False)
         checks.one_of("while_restarting", self.while_restarting, WHILE_RESTARTING)
-        if isinstance(self.factor, bool) or not isinstance(self.factor, int | float) or not 0 < self.factor < math.inf:
-            raise InvalidSpec("factor", self.factor, "must be a number > 0 and finite")
+        if (
+            isinstance(self.factor, bool)
+            or not isinstance(self.factor, int | float)
+            or not FACTORS[0] <= self.factor <= FACTORS[1]
+        ):
+            raise InvalidSpec("factor", self.factor, f"must be a number from {FACTORS[0]:g} to {FACTORS[1]:g}")
         for name, seconds in self.tiers.items():
             self._check_tier(name, seconds)
         self._compile()
@@ -188,7 +197,10 @@ class Timeouts:
 
     def scaled(self, seconds: float) -> float:
         """A limit of this policy, times its factor."""
-        return float(seconds) if seconds == math.inf else float(seconds * self.factor)
+        if seconds == math.inf:
+            return math.inf
+        # However odd the numbers: a limit does not become none, nor none at all.
+        return min(max(float(seconds) * float(self.factor), sys.float_info.min), sys.float_info.max)
 
     def source(self, *place: Any) -> str:
         """Where a value came from: `source("default")`, `source("tiers", "long")`, `source("rules", key)`."""

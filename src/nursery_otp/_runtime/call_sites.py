@@ -6,12 +6,13 @@ would keep alive all local variables of everybody who was waiting for the call.
 
 from __future__ import annotations
 
+import os
 import sys
 import traceback
 from pathlib import Path
 from types import CodeType, FrameType
 
-_HERE = str(Path(__file__).parent)
+_HERE = f"{Path(__file__).parent}{os.sep}"
 
 
 def describe(code: CodeType, position: int) -> str:

@@ -18,18 +18,19 @@ from nursery_otp._policy import checks
 from nursery_otp._runtime.context import process_of_task, process_var, runtime_for
 from nursery_otp._runtime.cycles import deadlock, keeper_of
 from nursery_otp._runtime.interrupts import protected
-from nursery_otp._runtime.messages import Message
-from nursery_otp._runtime.refs import Name, find
-from nursery_otp.errors import CallTimeout, Deadlock, MailboxFull, NoProcess, OTPError
+from nursery_otp._runtime.messages import Carried, Message
+from nursery_otp._runtime.observed_calls import perform_observed
+from nursery_otp._runtime.refs import Name, Ref, find
+from nursery_otp.errors import CallExited, CallTimeout, Deadlock, MailboxFull, NoProcess, OTPError
 
 if TYPE_CHECKING:
     from nursery_otp._runtime.process import Process
     from nursery_otp._runtime.runtime import Runtime
-    from nursery_otp._runtime.telemetry import SpanEmitter
+    from nursery_otp._runtime.tracing import TraceContext
 
 
 @protected
-class Call:
+class Call(Carried):
     """One request on its way. `done` once nobody waits for its answer any more.
 
     Servers never see it. A plain function that is called finds it in its mailbox, with the request as `message`, and
@@ -43,6 +44,7 @@ class Call:
         "alarm",
         "args",
         "caller",
+        "context",
         "deadline",
         "done",
         "followed",
@@ -59,6 +61,8 @@ class Call:
         "wait_for_restart",
     )
 
+    context: TraceContext | None  # set only where there is a tracer
+
     def __init__(self, label: str, operation: str, args: tuple[Any, ...], kwargs: dict[str, Any], address: Any) -> None:
         self.label = label
         self.operation = operation
@@ -67,7 +71,7 @@ class Call:
         self.address = address
         self.caller: Process | None = None
         self.process: Process | None = None
-        self.runtime: Runtime = _runtime_of(address, label)
+        self.runtime: Runtime = runtime_of(address, label)
         self.limit = math.inf
         self.deadline = math.inf
         self.done = False
@@ -81,9 +85,11 @@ class Call:
         self._task: trio.lowlevel.Task | None = None
         self._result: outcome.Outcome[Any] | None = None
 
+    ledger_word = "call"
+
     @property
-    def message(self) -> Message:
-        """The request as a value."""
+    def message(self) -> Any:
+        """The request as a value: a `Message`."""
         return Message(self.operation, self.args, self.kwargs)
 
     def __repr__(self) -> str:
@@ -138,6 +144,21 @@ class Call:
             # Who answers is not known now, so that this wait cannot be part of a certain deadlock.
             self.caller.waits_for = None
 
+    def admitted(self) -> None:
+        """It stood in line for room, and now is in the mailbox."""
+
+    def orphaned(self, process: Process) -> None:
+        """The process ended while it handled this."""
+        self.fail(self.lost(process))
+
+    def lost(self, process: Process) -> Exception:
+        """Why it will not be answered."""
+        if process.reason is not None:
+            return CallExited(self.label, process.reason)
+        if process.mailbox.closed:
+            return NoProcess(self.address, self.label)
+        return MailboxFull(process.ref, process.mailbox.bound)
+
     # ---------------------------------------------------------------------------- the caller's side
 
     def dispatch(self, limit: float) -> None:
@@ -177,16 +198,21 @@ class Call:
             self.fail(NoProcess(self.address, self.label))
         elif not process.deliver(self, signal=False):
             if process.mailbox.overflow == "block":
-                process.mailbox.queue_up(self)
+                process.mailbox.queue_up(self, self)
             else:
-                self.fail(MailboxFull(process.ref, process.mailbox.capacity))
+                process.overflowed()
+                self.fail(MailboxFull(process.ref, process.mailbox.bound))
 
-    async def perform(self, limit: float, *, watched: bool = True) -> Any:
-        """Send the request and wait for the answer."""
+    @property
+    def receiver(self) -> Process | None:
+        """Who is at the address now. A `Via` is not asked a second time for it."""
+        return find(self.address) if isinstance(self.address, Ref | Name) else None
+
+    async def perform(self, limit: float, *, observed: bool = False) -> Any:
+        """Send the request and wait for the answer; `observed` by whoever listens to calls, if that is arranged."""
         span = self.runtime.telemetry.call
-        if span is not None:  # noqa: SIM102 - the guard of an event looks the same everywhere
-            if watched:
-                return await self._perform_in(span, limit)
+        if span is not None and not observed:
+            return await perform_observed(self, limit)
         caller = self.caller = process_of_task()
         try:
             self.dispatch(limit)
@@ -206,18 +232,6 @@ class Call:
             return await self._sleep()
         finally:
             caller.waits_for = None
-
-    async def _perform_in(self, span: SpanEmitter, limit: float) -> Any:
-        caller = process_of_task()
-        metadata = {"operation": self.label, "target": self.address, "caller": None if caller is None else caller.ref}
-        began = span.start(metadata)
-        try:
-            value = await self.perform(limit, watched=False)
-        except BaseException as error:
-            span.exception(began, metadata, error)
-            raise
-        span.stop(began, metadata)
-        return value
 
     async def _sleep(self) -> Any:
         if self.done:
@@ -296,7 +310,8 @@ class Call:
             self.scope.cancel(reason=f"CallerGone: {self.label}")
 
 
-def _runtime_of(address: Any, label: str) -> Runtime:
+def runtime_of(address: Any, label: str) -> Runtime:
+    """Where an address belongs: a ref to its own tree, anything else to the one that this code runs in."""
     process = getattr(address, "_process", None)
     if process is None:
         inside = process_var.get()

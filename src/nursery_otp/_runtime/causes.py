@@ -7,31 +7,73 @@ Incidents are only made where something went wrong or was asked for; a process t
 
 from __future__ import annotations
 
+import itertools
+import os
+import reprlib
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import attrs
+import trio
 
 from nursery_otp._policy.exits import safe_repr
 from nursery_otp._runtime.interrupts import protected
 
 INCIDENTS_KEPT = 10_000
 SHOWN = 2_000
-_PACKAGE = str(Path(__file__).parent.parent)
+MANY = 100
+"""How many entries of a container are shown."""
+_LIBRARIES = tuple(f"{Path(file).parent}{os.sep}" for file in (Path(__file__).parent, trio.__file__))
+
+
+class _Shown(reprlib.Repr):
+    """A repr that does not build what it will not show: a state may hold millions of things."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.maxlevel = 8
+        self.maxtuple = self.maxlist = self.maxarray = self.maxset = self.maxfrozenset = self.maxdeque = MANY
+
+    def repr_dict(self, x: dict[Any, Any], level: int) -> str:
+        if level <= 0:
+            return "{...}"
+        items = [
+            f"{self.repr1(key, level - 1)}: {self.repr1(value, level - 1)}"
+            for key, value in itertools.islice(x.items(), MANY)
+        ]
+        more = [f"... {len(x):,} in all"] if len(x) > MANY else []
+        return f"{{{', '.join([*items, *more])}}}"
+
+    def repr_str(self, x: str, _level: int) -> str:
+        return repr(x) if len(x) <= SHOWN else f"{x[:SHOWN]!r}... ({len(x):,} characters)"
+
+    def repr_int(self, x: int, _level: int) -> str:
+        return safe_repr(x)
+
+    def repr_instance(self, x: Any, _level: int) -> str:
+        return safe_repr(x)
 
 
 def shown(value: object, limit: int = SHOWN) -> str:
     """The repr of anything, for people: never fails, and is never longer than a page."""
-    text = safe_repr(value)
+    try:
+        text = _Shown().repr(value)
+    except Exception:  # of a container of the user's own kind
+        text = safe_repr(value)
+    return text if len(text) <= limit + 50 else cut(text, limit)  # a long text has been cut already
+
+
+def cut(text: str, limit: int = 2 * SHOWN) -> str:
+    """A text that may be long, or its beginning."""
     return text if len(text) <= limit else f"{text[:limit]}... ({len(text):,} characters)"
 
 
 def place() -> str:
     """Which line of the user's is running, as "file:line"."""
     frame = sys._getframe(1)
-    while frame.f_code.co_filename.startswith(_PACKAGE) and frame.f_back is not None:
+    while frame.f_code.co_filename.startswith(_LIBRARIES) and frame.f_back is not None:
         frame = frame.f_back
     return f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno}"
 
@@ -88,7 +130,7 @@ class Causes:
     def record(self, kind: str, text: str, cause: int = 0) -> int:
         """Remember an incident; its number."""
         self._last += 1
-        self._incidents[self._last] = Incident(self._last, kind, text, self.now(), cause)
+        self._incidents[self._last] = Incident(self._last, kind, cut(text), self.now(), cause)
         if len(self._incidents) > INCIDENTS_KEPT:
             del self._incidents[next(iter(self._incidents))]
         return self._last
@@ -106,5 +148,5 @@ class Causes:
             if incident is None:
                 return found, False
             found.append(incident)
-            number = incident.cause
+            number = incident.cause if incident.cause < number else 0  # a cause came before
         return found, True

@@ -45,6 +45,9 @@ class ChannelMailbox(Mailbox):
     def __len__(self) -> int:
         return len(self._collect())
 
+    def roughly(self) -> int:
+        return len(self._front) + self._receiver.statistics().current_buffer_used
+
     def _append(self, item: object) -> None:
         if self._reading:
             self._collect().append(item)

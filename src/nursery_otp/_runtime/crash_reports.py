@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from nursery_otp._policy.exits import safe_repr
 from nursery_otp._runtime import log
 from nursery_otp._runtime.calls import Call
-from nursery_otp._runtime.causes import shown
+from nursery_otp._runtime.causes import cut, shown
 from nursery_otp._runtime.messages import Envelope, Tick
 
 if TYPE_CHECKING:
@@ -38,6 +37,15 @@ class CrashReport:
     allowed: float | None = None
 
 
+_LOGGED = {
+    **{field.name: field.name for field in attrs.fields(CrashReport)},
+    # Records of the standard library have attributes of these names, which some formatters would overwrite.
+    "process": "ref",
+    "name": "registered_name",
+    "message": "last_message",
+}
+
+
 def payload(item: object) -> object:
     """The message that a user sees of what lies in a mailbox."""
     return item.message if isinstance(item, Call | Tick | Envelope) else item
@@ -45,9 +53,9 @@ def payload(item: object) -> object:
 
 def crash_report(process: Process, error: BaseException) -> CrashReport:
     """The report of a process that is just ending. It is text, so that it shows the state of now."""
-    message, state = _status(process, error)
+    message, state = _status(process)
     return CrashReport(
-        process=safe_repr(process.ref),
+        process=shown(process.ref),
         name=None if process.name is None else process.name.text,
         incarnation=process.incarnation,
         path=path_of(process),
@@ -57,18 +65,20 @@ def crash_report(process: Process, error: BaseException) -> CrashReport:
     )
 
 
-def _status(process: Process, error: BaseException) -> tuple[str | None, str | None]:
+def _status(process: Process) -> tuple[str | None, str | None]:
     status: dict[str, Any] = {} if process.handling is None else {"message": payload(process.handling)}
     describe = getattr(process.behaviour, "crash_status", None)
     if describe is not None:
         try:
-            status = describe(status)
-        except Exception as problem:
-            # What was to be hidden is not known, so nothing is shown.
-            hidden = f"(not shown: format_status raised {shown(problem)})"
+            status = dict(describe(status))  # a dict of our own, that does nothing when it is read
+        except BaseException as problem:
+            if not isinstance(problem, Exception):
+                process.runtime.take_fatal(problem)
+            # What was to be hidden is not known, so nothing is shown; the text of the problem may contain it as well.
+            hidden = f"(not shown: format_status raised {type(problem).__name__})"
             return hidden if status else None, hidden
-    message, state = status.get("message", status), status.get("state", status)
-    return None if message is status else shown(message), None if state is status else shown(state)
+    message = shown(status["message"]) if "message" in status else None
+    return message, shown(status["state"]) if "state" in status else None
 
 
 def path_of(process: Process) -> str:
@@ -76,10 +86,16 @@ def path_of(process: Process) -> str:
     parts: list[str] = []
     above: Process | None = process
     while above is not None:
-        known = above.supervisor is not None and above.child_key is not None
-        parts.append(str(above.child_key) if known and isinstance(above.child_key, str) else above.label)
+        parts.append(_part(above))
         above = above.supervisor
     return "/".join(reversed(parts))
+
+
+def _part(process: Process) -> str:
+    key = process.child_key
+    if process.supervisor is None or key is None:
+        return process.label
+    return f"{process.label}-{key}" if isinstance(key, int) else cut(str(key))
 
 
 def write(process: Process, report: CrashReport) -> None:
@@ -88,7 +104,10 @@ def write(process: Process, report: CrashReport) -> None:
     emit = runtime.telemetry.process_crashed
     if emit is not None:
         emit({}, {"report": report})
-    fields = attrs.asdict(
-        report, filter=lambda field, value: value is not None and field.name != "error", recurse=False
+    fields = attrs.asdict(report, filter=lambda field, _value: field.name != "error", recurse=False)
+    log.write(
+        "error",
+        "process_crashed",
+        **{_LOGGED[field]: value for field, value in fields.items() if value is not None},
+        exc_info=report.error,
     )
-    log.write("error", "process_crashed", **fields, exc_info=report.error)

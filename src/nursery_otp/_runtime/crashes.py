@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from types import TracebackType
 
@@ -11,7 +12,7 @@ from nursery_otp._policy.errors import Ignore
 from nursery_otp._policy.exits import Stop
 
 _KNOWN = "_nursery_otp_traceback"
-_PACKAGE = str(Path(__file__).parent.parent)
+_PACKAGE = f"{Path(__file__).parent.parent}{os.sep}"
 
 
 def own_crash(error: Exception, kinds: tuple[type[Exception], ...] = (Stop, Ignore)) -> Exception:

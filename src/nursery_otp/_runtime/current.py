@@ -8,9 +8,13 @@ from typing import Any
 import attrs
 import trio
 
-from nursery_otp._runtime.context import process_for
+from nursery_otp._runtime.context import process_for, process_var
+from nursery_otp._runtime.crash_reports import path_of
+from nursery_otp._runtime.handling import operation_of
 from nursery_otp._runtime.mailbox import Mailbox
+from nursery_otp._runtime.messages import Envelope, MessageInfo
 from nursery_otp._runtime.monitors import Monitor
+from nursery_otp._runtime.parcels import Parcel
 from nursery_otp._runtime.process import Process, ProcessStatus
 from nursery_otp._runtime.refs import Address, Ref, find_alive
 
@@ -46,6 +50,15 @@ def mailbox() -> Mailbox:
     return process_for("mailbox").mailbox
 
 
+def current_message() -> MessageInfo | None:
+    """What the sender said about the message that this process is handling; None if nothing was said.
+
+    A server handles a message while its handler runs, a plain function from `receive` until it asks for the next one.
+    """
+    item = process_for("current_message").handling
+    return item.info if isinstance(item, Envelope | Parcel) else None
+
+
 def process_info(ref: Address[Any]) -> ProcessInfo:
     """What is known of a living process; `NoProcess` if it has ended."""
     process = find_alive(ref, "process_info")
@@ -61,6 +74,36 @@ def process_info(ref: Address[Any]) -> ProcessInfo:
         waits_for=None if waits is None or waits.process is None else waits.process.ref,
         incarnation=process.incarnation,
     )
+
+
+def process_context() -> dict[str, Any]:
+    """What a log line should say about the process that runs this code, as plain values; empty outside of one.
+
+    `process` is its label and number, `name` the name it is registered under, `incarnation` how often its supervisor
+    has started it, `operation` what it is handling, and `supervisor` the path from the root to its supervisor; what
+    there is none of is left out. All of it is looked up
+    now, in the process that asks: nothing is inherited from the one that started it.
+
+    >>> async def main() -> None:
+    ...     async def worker() -> None:
+    ...         print(process_context())
+    ...     async with open_supervisor() as supervisor:
+    ...         await supervisor.start(worker, name=Name("printer"), restart="temporary")
+    >>> trio.run(main)
+    {'process': 'worker#2', 'name': 'printer', 'incarnation': 1, 'supervisor': 'root'}
+    """
+    process: Process | None = process_var.get()
+    if process is None or process.reason is not None:
+        return {}
+    context: dict[str, Any] = {"process": f"{process.label}#{process.pid}"}
+    if process.name is not None:
+        context["name"] = process.name.text
+    context["incarnation"] = process.incarnation
+    if process.handling is not None:
+        context["operation"] = operation_of(process, process.handling)
+    if process.supervisor is not None:
+        context["supervisor"] = path_of(process.supervisor)
+    return context
 
 
 def _status(process: Process) -> ProcessStatus:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from nursery_otp._policy.dead_letters import DeadLetter
 from nursery_otp._policy.exits import Normal
 from nursery_otp._runtime.causes import Explanation, Incident
 from nursery_otp._runtime.process import Process
@@ -11,8 +12,10 @@ from nursery_otp._runtime.refs import Address, find
 from nursery_otp.errors import NoProcess
 
 
-def explain(target: Address[Any]) -> Explanation:
+def explain(target: Address[Any] | DeadLetter) -> Explanation:
     """Why a process ended; or, if it is alive, why it was started: the incidents from there back to the first cause.
+
+    Of a dead letter: why it was not delivered, and why the process that it was for had ended.
 
     Printed, it is a text. `NoProcess` for a name that nobody holds. The runtime remembers 10,000 incidents.
 
@@ -26,10 +29,21 @@ def explain(target: Address[Any]) -> Explanation:
     >>> trio.run(main)
     kill
     """
+    if isinstance(target, DeadLetter):
+        return _letter(target)
     process = find(target)
     if process is None:
         raise NoProcess(target, "explain")
     return _ended(process) if process.reason is not None else _alive(process)
+
+
+def _letter(letter: DeadLetter) -> Explanation:
+    text = f"dead letter {letter.id} to {letter.recipient}: {letter.cause or letter.reason}"
+    before = None if letter.ref is None else explain(letter.ref)
+    found = () if before is None else before.incidents
+    time = found[0].time if found else 0.0
+    cause = found[0].number if found else 0
+    return Explanation((Incident(0, "dead_letter", text, time, cause), *found), before is None or before.complete)
 
 
 def _ended(process: Process) -> Explanation:

@@ -33,6 +33,9 @@ class LeanMailbox(Mailbox):
     def __len__(self) -> int:
         return len(self._items) - self._head
 
+    def roughly(self) -> int:
+        return max(0, len(self._items) - self._head)
+
     def _append(self, item: object) -> None:
         self._items.append(item)
         if self._reader is not None:

@@ -15,6 +15,7 @@ from nursery_otp.errors import NoProcess
 
 if TYPE_CHECKING:
     from nursery_otp._runtime.process import Process
+    from nursery_otp._runtime.runtime import Runtime
 
 
 @protected
@@ -95,7 +96,7 @@ def send_exit(target: Address[Any], reason: object) -> None:
     source = process_var.get()
     if other is not None:
         why = as_reason(reason)
-        signal(other, source, why, lambda: other.runtime.causes.asked("signal", f"exit signal {why}", source))
+        signal(other, source, why, lambda runtime: runtime.causes.asked("signal", f"exit signal {why}", source))
 
 
 @protected
@@ -111,11 +112,11 @@ def kill(target: Address[Any]) -> None:
 
 
 @protected
-def signal(target: Process, source: Process | None, reason: ExitReason, cause: Callable[[], int]) -> None:
+def signal(target: Process, source: Process | None, reason: ExitReason, cause: Callable[[Runtime], int]) -> None:
     """What an exit signal does to a process; `cause` is asked for if it ends it."""
     if target.reason is not None:
         return
     if target.trap_exits:
         target.deliver(Exit(None if source is None else source.ref, reason))
     elif not isinstance(reason, Normal) or source is target:
-        target.interrupt(reason, cause=cause())
+        target.interrupt(reason, cause=cause(target.runtime))

@@ -30,6 +30,11 @@ def _logger() -> Any:
 
 
 def write(level: str, event: str, **fields: Any) -> None:
-    """Write a line. What is wrong with the logging of an application must not reach the processes."""
-    with suppress(Exception):
-        getattr(_logger(), level)(event, **fields)
+    """Write a line. If the logging of an application fails, processes do not notice, and the line goes to the other."""
+    logger = _logger()
+    try:
+        getattr(logger, level)(event, **fields)
+    except Exception:
+        if logger is not _fallback:
+            with suppress(Exception):
+                getattr(_fallback, level)(event, **fields)

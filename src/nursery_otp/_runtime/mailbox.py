@@ -21,8 +21,12 @@ import trio
 from nursery_otp._policy.mailboxes import MailboxOptions
 from nursery_otp._runtime.interrupts import protected
 from nursery_otp._runtime.messages import Down, Envelope, Exit, Notice, Tick
+from nursery_otp._runtime.parcels import Parcel
 
 EMPTY: Any = type("EMPTY", (), {"__repr__": lambda _self: "EMPTY"})()
+
+ASKING = ("block", "reject")
+"""Policies that leave it to the sender what to do."""
 
 SIGNALS = (Down, Exit, Tick, Notice)
 
@@ -32,6 +36,9 @@ class Owner(Protocol):
 
     def discard(self, item: object, reason: str) -> None:
         """`item` will not be read."""
+
+    def overflowed(self) -> None:
+        """A message has found the mailbox full."""
 
     def overflow_crash(self, capacity: float) -> None:
         """The policy is "crash", and the mailbox is full."""
@@ -50,6 +57,7 @@ class _Nobody:
     """Whom a mailbox belongs to when its process has ended."""
 
     def discard(self, item: object, reason: str) -> None: ...
+    def overflowed(self) -> None: ...
     def overflow_crash(self, capacity: float) -> None: ...
     def close_mailbox(self) -> None: ...
     def received(self, item: object) -> None: ...
@@ -70,21 +78,55 @@ class MailboxStatistics:
     waiting_senders: int
 
 
+class Sender(Protocol):
+    """Whom somebody in the line belongs to."""
+
+    def admitted(self) -> None:
+        """There was room, and the item is in the mailbox."""
+
+    def lost(self, process: Any) -> Exception:
+        """What to tell whoever waits: the process has ended, or wants nothing more."""
+
+    def fail(self, error: BaseException) -> bool:
+        """There will be no room."""
+
+
 class Waiter:
-    """A message in front of a full mailbox; `task` is its sender, if that is parked for it."""
+    """An item in front of a full mailbox, and whoever has to know what becomes of it."""
 
-    __slots__ = ("item", "task")
+    __slots__ = ("item", "sender")
+    places = 1
 
-    def __init__(self, item: object, task: trio.lowlevel.Task | None) -> None:
+    def __init__(self, item: object, sender: Sender) -> None:
         self.item = item
-        self.task = task
+        self.sender = sender
+
+    def enter(self, mailbox: Mailbox) -> None:
+        """There is room."""
+        mailbox.put(self.item)
+        self.sender.admitted()
+
+
+class Booking(Waiter):
+    """Somebody who wants places for messages that will come later, all together or not at all."""
+
+    __slots__ = ("places",)
+
+    def __init__(self, places: int, sender: Sender) -> None:
+        super().__init__(None, sender)
+        self.places = places
+
+    def enter(self, mailbox: Mailbox) -> None:
+        """There is room for all of them."""
+        mailbox.keep_room(self)
+        self.sender.admitted()
 
 
 @protected
 class Mailbox(trio.abc.ReceiveChannel[Any]):
     """The reading end of a process's mailbox, and the runtime's way in."""
 
-    __slots__ = ("capacity", "closed", "handled", "line", "overflow", "owner", "sent")
+    __slots__ = ("booked", "capacity", "closed", "direct", "handled", "line", "overflow", "owner", "sent")
 
     def __init__(self, options: MailboxOptions, owner: Owner) -> None:
         self.capacity = options.capacity
@@ -93,13 +135,19 @@ class Mailbox(trio.abc.ReceiveChannel[Any]):
         self.sent = 0
         self.handled = 0
         self.closed = False
+        self.direct = False  # the reader works, and what is offered is accepted or has to wait: nothing else can happen
         self.line: deque[Waiter] | None = None
+        self.booked: dict[Booking, None] | None = None  # they have places, which `capacity` lacks meanwhile
 
     # ------------------------------------------------------------------------------- kept elsewhere
 
     @abstractmethod
     def __len__(self) -> int:
         """How many items are in it."""
+
+    @abstractmethod
+    def roughly(self) -> int:
+        """How many items are in it, for a look from another thread: nothing is touched, and it may be off by some."""
 
     @abstractmethod
     def _append(self, item: object) -> None:
@@ -141,6 +189,9 @@ class Mailbox(trio.abc.ReceiveChannel[Any]):
         return self._overflow(item)
 
     def _overflow(self, item: object) -> bool:
+        if self.overflow in ASKING:
+            return False
+        self.owner.overflowed()
         match self.overflow:
             case "drop_newest":
                 self.sent += 1
@@ -151,51 +202,67 @@ class Mailbox(trio.abc.ReceiveChannel[Any]):
                     self.handled -= 1
                     self.owner.discard(oldest, "drop_oldest")
                 self.put(item)
-            case "crash":
-                self.put(item)
-                self.owner.overflow_crash(self.capacity)
             case _:
-                return False
+                self.put(item)
+                self.owner.overflow_crash(self.bound)
         return True
 
-    async def wait_room(self, item: object) -> None:
-        """Wait in line until the message has been accepted. Cancelled: it has not been."""
-        waiter = self.queue_up(item, trio.lowlevel.current_task())
+    def queue_up(self, item: object, sender: Sender) -> None:
+        """Stand in line for room."""
+        self.line_up(Waiter(item, sender))
 
-        def abort(_raise_cancel: object) -> trio.lowlevel.Abort:
-            if self.line is not None:
-                self.line.remove(waiter)
-            return trio.lowlevel.Abort.SUCCEEDED
-
-        await trio.lowlevel.wait_task_rescheduled(abort)
-
-    def queue_up(self, item: object, task: trio.lowlevel.Task | None = None) -> Waiter:
-        """Stand in line for room; with no task (a call, whose sender waits for the answer anyway) nobody is woken."""
+    def line_up(self, waiter: Waiter) -> None:
+        """Be the last in the line."""
+        self.owner.overflowed()
         if self.line is None:
             self.line = deque()
-        waiter = Waiter(item, task)
         self.line.append(waiter)
-        return waiter
 
-    def leave_line(self, call: object) -> bool:
-        """Take back a call that is not accepted yet (there is only one of each, unlike of messages)."""
+    def leave_line(self, sender: object) -> bool:
+        """Take back what is not accepted yet."""
         line = self.line or deque()
         for waiter in line:
-            if waiter.item is call:
+            if waiter.sender is sender:
                 line.remove(waiter)
+                self._admit()
                 return True
         return False
 
     def _admit(self) -> None:
-        """There is room again."""
+        """There may be room again."""
         line = self.line
-        while line and len(self) < self.capacity:
-            waiter = line.popleft()
-            self.put(waiter.item)
-            if waiter.task is not None:
-                trio.lowlevel.reschedule(waiter.task)
+        while line and len(self) + line[0].places <= self.capacity:
+            line.popleft().enter(self)
         if not line:
             self.line = None
+
+    @property
+    def bound(self) -> float:
+        """How many messages it holds at most, whether there are messages or only bookings in it."""
+        return self.capacity + sum(waiter.places for waiter in self.booked or ())
+
+    def book(self, waiter: Booking) -> bool:
+        """Keep room for what will come, if there is room and nobody waits for it."""
+        if self.line or len(self) + waiter.places > self.capacity:
+            return False
+        self.keep_room(waiter)
+        return True
+
+    def keep_room(self, waiter: Booking) -> None:
+        """The room is there. It costs nothing to remember: the bound is lower by so much."""
+        if self.booked is None:
+            self.booked = {}
+        self.booked[waiter] = None
+        self.capacity -= waiter.places
+
+    def cancel_booking(self, waiter: Booking) -> None:
+        """The room is free again, unless the mailbox is closed."""
+        booked = self.booked
+        if booked is not None and waiter in booked:
+            del booked[waiter]
+            self.capacity += waiter.places
+            if self.line is not None:
+                self._admit()
 
     # -------------------------------------------------------------------------------------- way out
 
@@ -208,10 +275,20 @@ class Mailbox(trio.abc.ReceiveChannel[Any]):
             removed += 1
         return removed
 
+    def take_back(self, wanted: object) -> bool:
+        """Remove this one item, which its sender does not want to be read any more."""
+        if self.take_first(lambda item: item is wanted) is EMPTY:
+            return False
+        self.handled -= 1
+        self.owner.discard(wanted, "taken back")
+        return True
+
     def close(self) -> tuple[list[Any], list[Waiter]]:
-        """Accept nothing more; what was in it, and who stood in line before it."""
+        """Accept nothing more; what was in it, and who stood in line before it or had booked a place."""
         self.closed = True
-        line, self.line = list(self.line or ()), None
+        self.direct = False
+        line, self.line = [*(self.line or ()), *(self.booked or ())], None
+        self.capacity, self.booked = self.bound, None
         left: list[Any] = []
         while (item := self.take()) is not EMPTY:
             self.handled -= 1
@@ -228,7 +305,8 @@ class Mailbox(trio.abc.ReceiveChannel[Any]):
         if item is EMPTY:
             raise trio.WouldBlock
         self.owner.received(item)
-        return item.message if type(item) is Tick or type(item) is Envelope else item
+        kind = type(item)
+        return item.message if kind is Tick or kind is Envelope or kind is Parcel else item
 
     async def receive(self) -> Any:
         """The next message, waiting for one if there is none. OTP: `receive`.
@@ -254,10 +332,10 @@ class Mailbox(trio.abc.ReceiveChannel[Any]):
     def statistics(self) -> MailboxStatistics:
         """A snapshot of the counters."""
         waiting = len(self.line or ())
-        return MailboxStatistics(len(self), self.capacity, self.sent, self.handled, waiting)
+        return MailboxStatistics(len(self), self.bound, self.sent, self.handled, waiting)
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} {len(self)}/{self.capacity:g} queued>"
+        return f"<{type(self).__name__} {len(self)}/{self.bound:g} queued>"
 
 
 def _is_ordinary(item: object) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -15,8 +16,14 @@ if TYPE_CHECKING:
     from nursery_otp._runtime.timer import Timer
 
 
+class Carried:
+    """What lies in a mailbox and is no message of a user's as it is."""
+
+    __slots__ = ()
+
+
 @attrs.frozen
-class Down:
+class Down(Carried):
     """A monitored process has ended. `target` is what was monitored: a `Ref`, or the `Name` it was found by.
 
     OTP: `{'DOWN', Monitor, process, Target, Reason}`.
@@ -28,7 +35,7 @@ class Down:
 
 
 @attrs.frozen
-class Exit:
+class Exit(Carried):
     """An exit signal, turned into a message because the process traps exits. OTP: `{'EXIT', Source, Reason}`.
 
     `source` is None when the request to stop came from outside of any process.
@@ -71,7 +78,7 @@ class Message(tuple[str, tuple[Any, ...], dict[str, Any]]):
         return f"Message({self.operation}({', '.join(given)}))"
 
 
-class Tick:
+class Tick(Carried):
     """A timer's message on its way: in the mailbox it is known by its timer, so that cancelling can remove it."""
 
     __slots__ = ("message", "timer")
@@ -81,7 +88,21 @@ class Tick:
         self.message = message
 
 
-class Envelope:
+@attrs.frozen
+class MessageInfo:
+    """What the sender of a message says about it; a handler finds it with `current_message`.
+
+    `attempt` counts the attempts to deliver this message, this one included. A message with an `idempotency_key` that
+    has been handled before is the same one once more.
+    """
+
+    metadata: Mapping[str, Any] = attrs.field(factory=dict)
+    correlation_id: str | None = None
+    idempotency_key: str | None = None
+    attempt: int = 1
+
+
+class Envelope(Carried):
     """An ordinary message with something to carry: the context it was sent in, and what its sender says about it.
 
     Readers get the message alone. `context` is the tracer's, `info` what `current_message` shows; either may be None.
@@ -89,13 +110,13 @@ class Envelope:
 
     __slots__ = ("context", "info", "message")
 
-    def __init__(self, message: object, context: object = None, info: Any = None) -> None:
+    def __init__(self, message: object, context: object = None, info: MessageInfo | None = None) -> None:
         self.message = message
         self.context = context
         self.info = info
 
 
-class Notice:
+class Notice(Carried):
     """Something the runtime tells itself through a mailbox; never a dead letter."""
 
     __slots__ = ()
@@ -111,16 +132,6 @@ class StopAsked(Notice):
 
     def __init__(self, reason: ExitReason) -> None:
         self.reason = reason
-
-
-@attrs.frozen
-class DeadLetter:
-    """A message that nobody handled: for whom it was, and why it was not delivered."""
-
-    recipient: object
-    message: object
-    reason: str
-    time: float
 
 
 def recipient_of(process: Process) -> object:

@@ -20,21 +20,25 @@ import attrs
 import outcome
 import trio
 
-from nursery_otp._policy.exits import KILLED, NORMAL, Crashed, ExitReason, Stop, safe_repr
+from nursery_otp._policy.exits import KILLED, NORMAL, Crashed, ExitReason, Stop, error_of
 from nursery_otp._policy.mailboxes import DEFAULT_MAILBOX, MailboxOptions
 from nursery_otp._runtime.calls import Call
+from nursery_otp._runtime.causes import shown
 from nursery_otp._runtime.channel_mailbox import ChannelMailbox
 from nursery_otp._runtime.context import process_var, runtime_var
 from nursery_otp._runtime.crash_reports import CrashReport, crash_report
 from nursery_otp._runtime.crash_reports import write as write_report
 from nursery_otp._runtime.crashes import empty_own_frames, is_cancellation, own_crash, relevant_traceback
+from nursery_otp._runtime.handling import Handling, carried_by, enter, leave
 from nursery_otp._runtime.interrupts import protected
 from nursery_otp._runtime.lean_mailbox import LeanMailbox
 from nursery_otp._runtime.links import signal
 from nursery_otp._runtime.mailbox import NOBODY, SIGNALS, Mailbox, Waiter
-from nursery_otp._runtime.messages import Envelope, Exit, Notice, Tick, recipient_of
+from nursery_otp._runtime.messages import Carried, Envelope, Exit, Notice, Tick, recipient_of
+from nursery_otp._runtime.parcels import Parcel
 from nursery_otp._runtime.refs import Name, Ref, checkpointed
-from nursery_otp.errors import CallExited, Ignore, MailboxFull, MailboxOverflow, NoProcess
+from nursery_otp._runtime.tracing import forget_inherited
+from nursery_otp.errors import Ignore, MailboxFull, MailboxOverflow
 
 if TYPE_CHECKING:
     from nursery_otp._runtime.monitors import Monitor
@@ -62,8 +66,10 @@ class Process:
         "_gate",
         "_interrupted",
         "_polite",
+        "_ref",
         "_stop_scopes",
         "_waiters",
+        "asked",
         "behaviour",
         "body",
         "cause",
@@ -86,7 +92,6 @@ class Process:
         "parent",
         "pid",
         "reason",
-        "ref",
         "runtime",
         "scope",
         "start_value",
@@ -94,6 +99,8 @@ class Process:
         "status",
         "supervisor",
         "task",
+        "telemetry",
+        "traced",
         "trap_exits",
         "waits_for",
         "watchers",
@@ -111,6 +118,7 @@ class Process:
         child_key: Any = None,
     ) -> None:
         self.runtime = runtime
+        self.telemetry = runtime.telemetry
         self.pid = runtime.next_pid()
         self.label = label
         self.body: Body | None = body
@@ -119,7 +127,8 @@ class Process:
         self.trap_exits = trap_exits
         self.supervisor = supervisor
         self.parent: Process | None = None  # whose Exit ends a server that traps exits
-        self.ref: Ref[Any] = Ref(self)
+        self._ref: Ref[Any] | None = Ref(self)
+        self._dead_ref: weakref.ref[Ref[Any]] | None = None
         self.name: Name[Any] | None = None
         self.task: trio.lowlevel.Task | None = None
         self.scope: trio.CancelScope | None = None
@@ -131,6 +140,7 @@ class Process:
         self.child_key = child_key
         self.follow_caller = False
         self.handling: object = None  # what was read last, until the next is asked for
+        self.traced: Handling | None = None  # the same in the tracer's scope; servers do that themselves
         self.links: dict[Process, None] | None = None
         self.watchers: dict[Monitor, None] | None = None
         self.monitors: dict[Monitor, None] | None = None
@@ -140,6 +150,7 @@ class Process:
         self.incarnation = 1
         # Numbers of incidents (see `causes`), 0 for none: of the start, of what is to end it, and of the end.
         self.origin = self.cause = self.incident = 0
+        self.asked: ExitReason | None = None  # what it was asked to end for, if it was
         self.on_end: Callable[[Process, ExitReason, CrashReport | None], bool] | None = None
         self.on_stop: Callable[[ExitReason, bool], None] | None = None
         self._interrupted: ExitReason | None = None
@@ -149,13 +160,18 @@ class Process:
         self._gate: trio.lowlevel.Task | None = None
         runtime.table[self.pid] = self
 
-    def __getattr__(self, name: str) -> Any:
-        # A dead process does not keep its ref alive. If nobody else does either, nobody can tell a new one from it.
-        if name != "ref":
-            raise AttributeError(name)
-        known: weakref.ref[Ref[Any]] = object.__getattribute__(self, "_dead_ref")
-        ref: Ref[Any] = known() or Ref(self)
-        self._dead_ref = weakref.ref(ref)
+    # A property and no `__getattr__` for the rare case: with that, every other attribute would be looked up slowly.
+    @property
+    def ref(self) -> Ref[Any]:
+        """What others know the process by.
+
+        A dead process does not keep its ref alive. If nobody else does either, nobody can tell a new one from it.
+        """
+        ref = self._ref
+        if ref is None:
+            known = self._dead_ref
+            ref = (None if known is None else known()) or Ref(self)
+            self._dead_ref = weakref.ref(ref)
         return ref
 
     def __repr__(self) -> str:
@@ -171,6 +187,9 @@ class Process:
         self.task = trio.lowlevel.current_task()
         runtime_var.set(self.runtime)
         process_var.set(self)
+        tracer = self.telemetry.tracer
+        if tracer is not None:
+            forget_inherited(self.telemetry)
         reason: ExitReason = KILLED
         try:
             reason = await self._live()
@@ -231,34 +250,44 @@ class Process:
         self._open_gate()
         for item in left:
             self.discard(item, "process ended")
-        emit = self.runtime.telemetry.process_ended
+        emit = self.telemetry.process_ended
         if emit is not None:
             emit({"handled": self.mailbox.handled}, {"ref": self.ref, "reason": reason})
         self.runtime.forget(self)
         self._let_go()
+        if self.traced is not None:
+            self._leave_trace(error_of(reason))
         if crash is not None and not taken_over:
             by = "no supervisor" if self.supervisor is None else "its supervisor was stopping it"
             write_report(self, attrs.evolve(crash, decision=by))
 
     def _crash(self, reason: Crashed) -> CrashReport | None:
         """Remember the crash; its report, if it is one that somebody has to be told of here."""
-        if not self.started or not isinstance(reason.error, Exception):
+        if not self.started or any(reason.error is fatal for fatal in self.runtime.fatal):
             return None
+        told = reason is self.asked or reason is self._interrupted
+        if told and not isinstance(reason.error, MailboxOverflow):
+            return None  # it ended as it was told to; the error is somebody else's
         report = crash_report(self, reason.error)
         handling = "" if report.message is None else f" while it handled {report.message}"
         self.incident = self.runtime.causes.record("crash", f"{report.process}{handling}", self.cause)
         return report
 
-    def exit_incident(self) -> int:
-        """The number of the incident that the end of this process was."""
+    def exit_incident(self, runtime: Runtime | None = None) -> int:
+        """The number of the incident that the end of this process was, in its own runtime or in another one."""
         if self.incident == 0:
-            self.incident = self.runtime.causes.record("exit", safe_repr(self.ref), self.cause)
-        return self.incident
+            # A start that failed has failed on the way back from what made it necessary.
+            before = self.cause if self.started else self.cause or self.origin
+            self.incident = self.runtime.causes.record("exit", shown(self.ref), before)
+        if runtime is None or runtime is self.runtime:
+            return self.incident
+        found, _ = self.runtime.causes.chain(self.incident)
+        return runtime.causes.record("exit", "; because ".join(incident.text for incident in found))
 
     def _let_go(self) -> None:
         """A ref may be kept for ever. What the process was made of need not be, nor wait for the garbage collector."""
         self._dead_ref = weakref.ref(self.ref)
-        del self.ref
+        self._ref = None
         self.mailbox.owner = NOBODY
         release = getattr(self.behaviour, "release", None)
         if release is not None:
@@ -267,20 +296,21 @@ class Process:
         self.on_end = self.on_stop = self._stop_scopes = None
 
     def _fail_callers(self, left: list[Any]) -> None:
-        waiting = [item for item in left if isinstance(item, Call)]
         owed = list(self.owed or ())
         if self.current_call is not None:
             owed.append(self.current_call)
+        if type(self.handling) is Parcel:
+            owed.append(self.handling)
         self.owed = self.current_call = None
-        for call in (*owed, *waiting):
-            call.fail(self._call_error(call))
+        for call in owed:
+            call.orphaned(self)
+        for item in left:
+            if isinstance(item, Call):
+                item.fail(item.lost(self))
 
     def _send_away(self, line: list[Waiter]) -> None:
         for waiter in line:
-            if isinstance(waiter.item, Call):
-                waiter.item.fail(self._call_error(waiter.item))
-            elif waiter.task is not None:
-                trio.lowlevel.reschedule(waiter.task, outcome.Error(NoProcess(self.ref, "send")))
+            waiter.sender.fail(waiter.sender.lost(self))
 
     def close_mailbox(self) -> None:
         left, line = self.mailbox.close()
@@ -312,9 +342,10 @@ class Process:
         """The body is initialised: the start is over."""
         self.status = "running"
         self.started = True
+        self.mailbox.direct = self.mailbox.overflow == "block" and self._interrupted is None and not self.mailbox.closed
         self.runtime.registry.announce(self)
         self._open_gate()
-        emit = self.runtime.telemetry.process_started
+        emit = self.telemetry.process_started
         if emit is not None:
             supervisor = None if self.supervisor is None else self.supervisor.ref
             emit({}, {"ref": self.ref, "label": self.label, "name": self.name, "supervisor": supervisor})
@@ -373,6 +404,7 @@ class Process:
         if self._interrupted is None or (self._polite and not polite):
             self._interrupted = reason
             self._polite = polite
+            self.mailbox.direct = False
             self.cause = cause or self.cause
         if self.scope is not None:
             self.scope.cancel(reason=f"{self.ref}: {reason}")
@@ -381,6 +413,7 @@ class Process:
         """Ask politely; how a process obeys depends on what it is."""
         if self.reason is not None:
             return
+        self.asked = self.asked or reason
         self.cause = self.cause or cause
         if self.on_stop is not None:
             self.on_stop(reason, drain)
@@ -390,6 +423,7 @@ class Process:
         elif self._stop_scopes is not None:
             if self._interrupted is None:
                 self._interrupted, self._polite = reason, True
+                self.mailbox.direct = False
             for scope in self._stop_scopes:
                 scope.cancel(reason=f"{self.ref}: stop: {reason}")
         else:
@@ -411,13 +445,31 @@ class Process:
     def overflow_crash(self, capacity: float) -> None:
         self.interrupt(Crashed(MailboxOverflow(capacity)))
 
+    def overflowed(self) -> None:
+        emit = self.runtime.telemetry.mailbox_overflowed
+        if emit is not None:
+            mailbox = self.mailbox
+            emit({"queued": len(mailbox), "capacity": mailbox.bound}, {"ref": self.ref, "policy": mailbox.overflow})
+
     def finished(self) -> None:
-        self.handling = None
+        handled, self.handling = self.handling, None
+        if type(handled) is Parcel:
+            handled.reply(None)
+        if self.traced is not None:
+            self._leave_trace(None)
 
     def received(self, item: object) -> None:
         self.handling = item
         if isinstance(item, Call):
             item.owe()  # so that the end of this process fails it, should it not be answered
+        tracer = self.telemetry.tracer
+        if tracer is not None:
+            self.traced = enter(self, item)
+
+    def _leave_trace(self, error: BaseException | None) -> None:
+        traced, self.traced = self.traced, None
+        if traced is not None:
+            leave(self, traced, error)
 
     # ------------------------------------------------------------------------------------- messages
 
@@ -428,8 +480,12 @@ class Process:
         is no room and nobody to drop. For a process that has ended it becomes a dead letter.
         """
         if self.reason is not None or self.mailbox.closed:
-            self.runtime.count_sent_to_nobody()
-            self.discard(item, "noproc")
+            runtime = self.runtime
+            runtime.count_sent_to_nobody()
+            if self.reason is None or isinstance(item, Carried):
+                self.discard(item, "noproc")
+            else:
+                runtime.dead_letters.bury(self, item, "noproc")
             return True
         if signal:
             self.mailbox.put(item)
@@ -439,46 +495,32 @@ class Process:
     def accept(self, message: object) -> None:
         """Deliver an ordinary message; `MailboxFull` if it was not taken."""
         if not self.deliver(message, signal=False):
-            raise MailboxFull(self.ref, self.mailbox.capacity)
+            self.overflowed()
+            raise MailboxFull(self.ref, self.mailbox.bound)
 
     def accept_or_drop(self, message: object) -> None:
         """Deliver a cast: what finds no room becomes a dead letter."""
         if not self.deliver(message, signal=False):
+            self.overflowed()
             self.mailbox.sent += 1
             self.discard(message, "mailbox full")
-
-    async def accept_blocking(self, message: object) -> None:
-        """As `accept`, but under the policy "block" wait for room."""
-        await trio.lowlevel.checkpoint_if_cancelled()
-        if self.deliver(message, signal=False):
-            await trio.lowlevel.cancel_shielded_checkpoint()
-        elif self.mailbox.overflow == "block":
-            await self.mailbox.wait_room(message)
-        else:
-            raise MailboxFull(self.ref, self.mailbox.capacity)
 
     def discard(self, item: object, reason: str) -> None:
         """Account for an item that will not be read; a letter becomes a dead letter."""
         if isinstance(item, Notice):
             item.lost()
         if isinstance(item, Call):
-            item.fail(self._call_error(item))
-            self.runtime.count_dropped(f"call: {reason}")
+            item.fail(item.lost(self))
+            self.runtime.count_dropped(f"{item.ledger_word}: {reason}")
         elif reason in _WITHDRAWN or (isinstance(item, SIGNALS) and not isinstance(item, Tick)):
             self.runtime.count_dropped(reason)
         else:
+            info = item.info if isinstance(item, Envelope) else None
             message = item.message if isinstance(item, Tick | Envelope) else item
-            self.runtime.bury(recipient_of(self), message, reason, by_policy=reason in _POLICIES)
-
-    def _call_error(self, call: Call) -> Exception:
-        if self.reason is not None:
-            return CallExited(call.label, self.reason)
-        if self.mailbox.closed:
-            return NoProcess(call.address, call.label)
-        return MailboxFull(self.ref, self.mailbox.capacity)
+            recipient = recipient_of(self) if self.reason is None else self
+            self.runtime.dead_letters.bury(recipient, message, reason, info=info, context=carried_by(item))
 
 
-_POLICIES = frozenset({"drop_newest", "drop_oldest"})
 _WITHDRAWN = frozenset({"flushed", "timer cancelled", "caller gone"})
 
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeAlias, TypeVar, ru
 import trio
 
 from nursery_otp._policy.exits import ExitReason, safe_repr
-from nursery_otp._runtime.context import process_of_task, runtime_for
-from nursery_otp.errors import Deadlock, InvalidSpec, NoProcess
+from nursery_otp._runtime.context import process_of_task, runtime_var
+from nursery_otp.errors import Deadlock, InvalidSpec, NoProcess, NoRuntime
 
 if TYPE_CHECKING:
     from nursery_otp._runtime.process import Process
@@ -32,6 +32,11 @@ class Ref(Generic[S_co]):
     def pid(self) -> int:
         """A number that is unique in the runtime."""
         return self._process.pid
+
+    @property
+    def label(self) -> str:
+        """What kind of process it is: the name of its class or function."""
+        return self._process.label
 
     @property
     def alive(self) -> bool:
@@ -129,16 +134,32 @@ Address: TypeAlias = Ref[S] | Name[S] | Via[S]
 
 def find(address: Any) -> Process | None:
     """The process at an address, if there is one; it may have ended. A wrong kind of address is an error."""
-    if isinstance(address, Ref):
-        return address._process
-    if isinstance(address, Name):
-        return runtime_for(f"the name {address.text!r}").registry.find(address.text)
+    kind = type(address)
+    if kind is Ref:
+        found: Process = address._process
+        return found
+    if kind is Name:
+        runtime = runtime_var.get(None)
+        if runtime is None:
+            raise NoRuntime(f"the name {address.text!r}")
+        entry = runtime.registry.entries.get(address.text)
+        return None if entry is None else entry.process
     if isinstance(address, Via) and not isinstance(address, type):
         ref = address.whereis()
         if ref is None or isinstance(ref, Ref):
             return None if ref is None else ref._process
         raise TypeError(f"whereis() of {type(address).__name__} gave {safe_repr(ref)}, not a Ref or None")
-    raise TypeError(f"not an address: {address!r} (expected a Ref, a Name, or an object with whereis())")
+    raise _no_address(address)
+
+
+def check_address(address: object) -> None:
+    """Raise `TypeError` for what is no address, without looking who is there."""
+    if not isinstance(address, Ref | Name | Via) or isinstance(address, type):
+        raise _no_address(address)
+
+
+def _no_address(address: object) -> TypeError:
+    return TypeError(f"not an address: {safe_repr(address)} (expected a Ref, a Name, or an object with whereis())")
 
 
 def find_alive(address: Any, operation: str) -> Process:

@@ -33,30 +33,30 @@ class Entry:
 class Registry:
     """All names of a runtime."""
 
-    __slots__ = ("_entries",)
+    __slots__ = ("entries",)
 
     def __init__(self) -> None:
-        self._entries: dict[str, Entry] = {}
+        self.entries: dict[str, Entry] = {}
 
     def find(self, text: str) -> Process | None:
         """Who holds the name now."""
-        entry = self._entries.get(text)
+        entry = self.entries.get(text)
         return None if entry is None else entry.process
 
     def keeper(self, text: str) -> Process | None:
         """The supervisor that keeps the name for one of its children."""
-        entry = self._entries.get(text)
+        entry = self.entries.get(text)
         return None if entry is None else entry.reserved_by
 
     def names(self) -> dict[str, Process | None]:
         """All names with their holders; None where a name is kept for a child that is being restarted."""
-        return {text: entry.process for text, entry in self._entries.items()}
+        return {text: entry.process for text, entry in self.entries.items()}
 
     # -------------------------------------------------------------------------------------- holding
 
     def check_free(self, name: Name[Any], supervisor: Process | None, key: object) -> None:
         """Raise `NameTaken` unless the child `key` of `supervisor` (None: any other process) could take the name."""
-        entry = self._entries.get(name.text)
+        entry = self.entries.get(name.text)
         if entry is None:
             return
         if entry.process is not None:
@@ -69,16 +69,16 @@ class Registry:
         self.check_free(name, process.supervisor, process.child_key)
         if process.name is not None:
             raise AlreadyNamed(process.ref, process.name)
-        entry = self._entries.get(name.text)
+        entry = self.entries.get(name.text)
         if entry is None:
-            entry = self._entries[name.text] = Entry()
+            entry = self.entries[name.text] = Entry()
         entry.process = process
         process.name = name
 
     def unregister(self, process: Process) -> None:
         """Let go of the name while the process goes on; its supervisor does not keep it either."""
         name, process.name = process.name, None
-        entry = None if name is None else self._entries.pop(name.text, None)
+        entry = None if name is None else self.entries.pop(name.text, None)
         if entry is not None and name is not None:
             entry.process = entry.reserved_by = None
             self._serve(entry, name)
@@ -88,38 +88,38 @@ class Registry:
         if process.name is None:
             return
         text = process.name.text
-        entry = self._entries.get(text)
+        entry = self.entries.get(text)
         if entry is None or entry.process is not process:
             return
         entry.process = None
         if entry.reserved_by is None:
-            del self._entries[text]
+            del self.entries[text]
 
     # ------------------------------------------------------------------------------------ reserving
 
     def reserve(self, name: Name[Any], supervisor: Process, key: object) -> None:
         """Keep the name for this child of this supervisor."""
         self.check_free(name, supervisor, key)
-        entry = self._entries.get(name.text)
+        entry = self.entries.get(name.text)
         if entry is None:
-            entry = self._entries[name.text] = Entry()
+            entry = self.entries[name.text] = Entry()
         entry.reserved_by, entry.key = supervisor, key
 
     def cancel_reservation(self, name: Name[Any], supervisor: Process) -> None:
         """The child will not come back: who waits for it fails."""
-        entry = self._entries.get(name.text)
+        entry = self.entries.get(name.text)
         if entry is None or entry.reserved_by is not supervisor:
             return
         entry.reserved_by = None
         if entry.process is None:
-            del self._entries[name.text]
+            del self.entries[name.text]
         self._serve(entry, name)
 
     def announce(self, process: Process) -> None:
         """The process is ready for calls: who waits for its name is put through."""
         if process.name is None:
             return
-        entry = self._entries.get(process.name.text)
+        entry = self.entries.get(process.name.text)
         if entry is not None and entry.process is process:
             self._serve(entry, process.name)
 
@@ -133,7 +133,7 @@ class Registry:
 
     def wait_for(self, text: str, call: Call) -> bool:
         """Let a call wait for the next incarnation of a child; False if there is nothing to wait for."""
-        entry = self._entries.get(text)
+        entry = self.entries.get(text)
         if entry is None or entry.reserved_by is None:
             return False
         if entry.process is not None and entry.process.status != "starting" and not entry.process.doomed:
@@ -145,6 +145,6 @@ class Registry:
 
     def stop_waiting(self, text: str, call: Call) -> None:
         """The call has been given up."""
-        entry = self._entries.get(text)
+        entry = self.entries.get(text)
         if entry is not None and entry.waiting is not None:
             entry.waiting.pop(call, None)

@@ -11,6 +11,7 @@ import trio
 from nursery_otp._policy import checks
 from nursery_otp._runtime.calls import Call, checked_limit
 from nursery_otp._runtime.interrupts import protected
+from nursery_otp._runtime.tracing import context_for
 from nursery_otp.errors import CallTimeout, OTPError
 
 R = TypeVar("R")
@@ -55,6 +56,9 @@ class Request(Generic[R]):
 def send_request(call: Call) -> Request[Any]:
     """Send a call without waiting; what fails at once fails when the answer is asked for."""
     call.keep_result = True
+    tracer = call.runtime.telemetry.tracer
+    if tracer is not None:
+        call.context = context_for(call.runtime.telemetry, "call", call.address, call.message, call.receiver)
     try:
         call.dispatch(math.inf)
     except OTPError as error:

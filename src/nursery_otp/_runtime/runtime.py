@@ -7,25 +7,30 @@ There is one per root supervisor, found through a context variable by whatever r
 from __future__ import annotations
 
 import random
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import attrs
 import trio
 
+from nursery_otp._policy.dead_letters import DEFAULT_DEAD_LETTERS, DeadLetterOptions
+from nursery_otp._policy.delivery import DEFAULT_DELIVERY, DeliveryOptions
 from nursery_otp._policy.exits import ExitReason
 from nursery_otp._policy.monitors import MonitorOptions
 from nursery_otp._policy.timeouts import Timeouts
 from nursery_otp._runtime import log
 from nursery_otp._runtime.alarms import Alarms
+from nursery_otp._runtime.breakers import Breakers
 from nursery_otp._runtime.causes import Causes
+from nursery_otp._runtime.dead_letters import DeadLetterQueue
+from nursery_otp._runtime.delivery import DeliveryCounts
 from nursery_otp._runtime.interrupts import protected
 from nursery_otp._runtime.limits import Limits
-from nursery_otp._runtime.messages import DeadLetter
 from nursery_otp._runtime.monitor_manager import MonitorManager
 from nursery_otp._runtime.registry import Registry
 from nursery_otp._runtime.telemetry import Telemetry
+from nursery_otp._runtime.tracing import Tracer, checked_tracer
 from nursery_otp.errors import LeakedResources
 
 if TYPE_CHECKING:
@@ -34,7 +39,9 @@ if TYPE_CHECKING:
     from nursery_otp._runtime.refs import Ref
     from nursery_otp._runtime.timer import Timer
 
-DEAD_LETTERS_KEPT = 10_000
+EXPIRED = "expired before it was handled"
+BY_POLICY = frozenset({"drop_newest", "drop_oldest", EXPIRED})
+"""Reasons of dead letters that are so by somebody's choice; the ledger counts them as dropped."""
 DEFAULT_MONITORS = MonitorOptions()
 
 
@@ -64,27 +71,36 @@ class Runtime:
     """The shared state of one supervision tree; made by `open_supervisor`, found with `current_runtime`."""
 
     def __init__(
-        self, timeouts: Timeouts, *, seed: int | None = None, monitors: MonitorOptions = DEFAULT_MONITORS
+        self,
+        timeouts: Timeouts,
+        *,
+        seed: int | None = None,
+        monitors: MonitorOptions = DEFAULT_MONITORS,
+        dead_letters: DeadLetterOptions = DEFAULT_DEAD_LETTERS,
+        delivery: DeliveryOptions = DEFAULT_DELIVERY,
     ) -> None:
         self.alarms = Alarms(trio.lowlevel.current_clock().current_time)
-        self.telemetry = Telemetry(self.alarms.now)
+        self.telemetry = Telemetry(self.alarms.now, self.take_fatal)
         self.limits = Limits(timeouts, self.telemetry)
         self.causes = Causes(self.alarms.now)
         self.monitor_manager = MonitorManager(self, monitors)
         self.registry = Registry()
+        self.delivery_counts = DeliveryCounts()
+        self.direct_sends = True  # a send that finds all well may skip `Process.deliver`, and whoever intercepts that
+        self.breakers = Breakers(self, delivery.breaker)
         self.random = random.Random(seed)
         self.table: dict[int, Process] = {}
         self.nursery: trio.Nursery | None = None
         self.closed = False
-        self.dead_letters: deque[DeadLetter] = deque(maxlen=DEAD_LETTERS_KEPT)
+        self.services: Runtime | None = None  # a tree of its own, for what serves this one without being part of it
         self.fatal: list[BaseException] = []
         self.on_fatal: Callable[[], None] | None = None
         self._hooks: list[Callable[[Ref[Any], ExitReason], None]] = []
         self._last_pid = 0
         self._sent = 0
         self._handled = 0
-        self._dead_lettered: Counter[str] = Counter()
         self._dropped: Counter[str] = Counter()
+        self.dead_letters = DeadLetterQueue(self, dead_letters)
 
     def __repr__(self) -> str:
         return f"<Runtime with {len(self.table)} processes>"
@@ -123,7 +139,9 @@ class Runtime:
         for hook in tuple(self._hooks):
             try:
                 hook(process.ref, reason)
-            except Exception as error:
+            except BaseException as error:
+                if not isinstance(error, Exception):
+                    self.take_fatal(error)
                 if hook in self._hooks:
                     self._hooks.remove(hook)
                 log.write("error", "exit_hook_detached", hook=repr(hook), exc_info=error)
@@ -141,6 +159,21 @@ class Runtime:
         if self.on_fatal is not None:
             self.on_fatal()
 
+    # -------------------------------------------------------------------------------------- tracing
+
+    @property
+    def tracer(self) -> Tracer | None:
+        """What takes a context from senders to handlers, if anything does."""
+        return self.telemetry.tracer
+
+    def set_tracer(self, tracer: Tracer | None) -> None:
+        """Let `tracer` take a context along with every message that it wants to; None ends that.
+
+        A process forgets what it inherited when it begins. So a tracer that is to be sure of that is there before the
+        processes: `open_supervisor(tracer=...)`. Contexts of an earlier tracer that are under way are ignored.
+        """
+        self.telemetry.set_tracer(checked_tracer(tracer))
+
     # ------------------------------------------------------------------------------------- counters
 
     def count_sent_to_nobody(self) -> None:
@@ -151,19 +184,20 @@ class Runtime:
         """A message was given up by policy, or by the one it concerned."""
         self._dropped[reason] += 1
 
-    def bury(self, recipient: object, message: object, reason: str, *, by_policy: bool = False) -> None:
-        """Keep a message that nobody will handle, and count it."""
-        (self._dropped if by_policy else self._dead_lettered)[reason] += 1
-        self.dead_letters.append(DeadLetter(recipient, message, reason, self.now()))
+    def lost(self) -> tuple[dict[str, int], dict[str, int]]:
+        """How many messages became dead letters, and how many were dropped, by reason. May be read in any thread."""
+        dead_lettered, dropped = dict(self.dead_letters.reasons), dict(self._dropped)
+        dropped |= {reason: dead_lettered.pop(reason) for reason in BY_POLICY & dead_lettered.keys()}
+        return dead_lettered, dropped
 
     def ledger(self) -> Ledger:
         """What became of all messages so far."""
         sent, handled, queued = self._sent, self._handled, 0
-        for process in self.table.values():
+        for process in list(self.table.values()):
             sent += process.mailbox.sent
             handled += process.mailbox.handled
             queued += len(process.mailbox)
-        return Ledger(sent, handled, queued, dict(self._dead_lettered), dict(self._dropped))
+        return Ledger(sent, handled, queued, *self.lost())
 
     # --------------------------------------------------------------------------------------- tables
 

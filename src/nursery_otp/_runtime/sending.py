@@ -2,16 +2,33 @@
 
 from __future__ import annotations
 
-from typing import Any
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any, TypedDict, Unpack
 
-import trio
+from trio.lowlevel import cancel_shielded_checkpoint, checkpoint_if_cancelled
 
+from nursery_otp._policy.delivery import (
+    DEFAULT_BACKOFF,
+    DELIVERED,
+    ENQUEUED,
+    ON_ERROR,
+    Confirm,
+    Delivery,
+    OnError,
+    SendOptions,
+)
+from nursery_otp._policy.restarts import Backoff
 from nursery_otp._runtime.context import process_var, runtime_for
+from nursery_otp._runtime.delivery import Errand
 from nursery_otp._runtime.interrupts import protected
 from nursery_otp._runtime.process import Process
-from nursery_otp._runtime.refs import Address, Name, find
+from nursery_otp._runtime.refs import Address, Name, Ref, find
 from nursery_otp._runtime.runtime import Runtime
+from nursery_otp._runtime.tracing import Producing, context_for, stamped
 from nursery_otp.errors import NoProcess
+
+_BY_NAME = "a send by name"
 
 
 @protected
@@ -24,17 +41,124 @@ def send_nowait(target: Address[Any], message: object) -> None:
     process = find(target)
     if process is None:
         raise NoProcess(target, "send")
+    tracer = process.telemetry.tracer
+    if tracer is not None:
+        _send_traced(process, target, message)
+        return
     process.accept(message)
 
 
+class SendKeywords(TypedDict, total=False):
+    """The options of `send`."""
+
+    retries: float
+    backoff: Backoff
+    on_error: OnError
+    confirm: Confirm
+    metadata: Mapping[str, Any] | None
+    within: float | None
+    correlation_id: str | None
+    idempotency_key: str | None
+
+
+async def _send(
+    recipient: Address[Any],
+    message: object,
+    *,
+    retries: float = 0,
+    backoff: Backoff = DEFAULT_BACKOFF,
+    on_error: OnError = "raise",
+    confirm: Confirm = ENQUEUED,
+    metadata: Mapping[str, Any] | None = None,
+    within: float | None = None,
+    correlation_id: str | None = None,
+    idempotency_key: str | None = None,
+) -> Delivery:
+    options = SendOptions(retries=retries, backoff=backoff, on_error=on_error, confirm=confirm, within=within)
+    words = {"correlation_id": correlation_id, "idempotency_key": idempotency_key}
+    return await Errand(recipient, message, options, metadata=metadata, **words).run()
+
+
+_send.__qualname__ = "send"  # for the error of an option that does not exist
+
+
+_HARMLESS: dict[str, Callable[[Any], bool]] = {
+    "retries": lambda value: type(value) is int and value >= 0,
+    "backoff": lambda value: type(value) is Backoff,
+    "on_error": lambda value: type(value) is str and value in ON_ERROR,
+    "confirm": lambda value: type(value) is str and value == ENQUEUED,
+    "within": lambda value: type(value) is float and value > 0,
+}
+
+
+def _matter_later(options: SendKeywords) -> bool:
+    """Whether these options are valid, and do not matter before something goes wrong or has to wait."""
+    for name, value in options.items():
+        harmless = _HARMLESS.get(name)
+        if harmless is None or not harmless(value):
+            return False
+    return True
+
+
 @protected
-async def send(target: Address[Any], message: object) -> None:
-    """As `send_nowait`, but where the mailbox's policy is "block", wait for room. Cancelled: nothing was sent."""
-    process = find(target)
-    if process is None:
-        await trio.lowlevel.checkpoint()
-        raise NoProcess(target, "send")
-    await process.accept_blocking(message)
+def _send_traced(process: Process, target: Any, message: object) -> None:
+    with Producing(process.telemetry, "send", target, message, process) as producing:
+        process.accept(producing.wrap(message))
+
+
+@protected
+async def send(recipient: Address[Any], message: object, **options: Unpack[SendKeywords]) -> Delivery:
+    """Deliver a message, and know whether that worked.
+
+    With `confirm="enqueued"` it is delivered when the mailbox has accepted it, which under the policy "block" may mean
+    to wait for room; with "handled" when the handler has returned (or raised `Stop` with a normal reason), and for a
+    plain function when it asks for its next message or ends by itself. A name that a supervisor keeps for a child being
+    restarted is waited for. All this within a limit in seconds, for each attempt: that of the timeout policy for
+    "Counter.send" (the recipient's kind or name), or `within`.
+
+    An attempt fails with `NoProcess` (nobody there), `ProcessDown` (it has ended, or ended before it had handled the
+    message), `MailboxFull` (under the policies "reject" and "drop_newest"), `DeliveryTimeout`, `CircuitOpen` (see
+    `CircuitBreaker`) or `Deadlock`. What failed was not handled and will not be; only a `DeliveryTimeout` may find the
+    message being handled, and says so. Failures that may pass are tried again up to `retries` times, after the waits
+    that `backoff` gives; the recipient is looked up anew each time.
+
+    In the end `on_error` decides: "raise" the error; "log" it; put the message into the "dead_letter" queue, before
+    this returns; or "ignore" it. The last three return a `Delivery` that is false. Cancelled: nothing was sent, unless
+    it was being handled.
+
+    `metadata`, `correlation_id` and `idempotency_key` go with the message and are what `current_message` shows. Raises
+    `InvalidSpec` for an option that does not hold, `TypeError` for what is no address. OTP: `!` and a monitor.
+
+    >>> async def main() -> None:
+    ...     async with open_supervisor() as supervisor:
+    ...         counter = await supervisor.start(Counter, 10)
+    ...         print(bool(await send(counter, Counter.add.message(1), confirm="handled")))
+    ...         supervisor.shutdown()
+    >>> trio.run(main)
+    True
+    """
+    # Named options with defaults cost more than the rest of this function; so they are only looked at if there are any.
+    if not options or _matter_later(options):
+        await checkpoint_if_cancelled()
+        kind, process = type(recipient), None
+        if kind is Ref:
+            process = recipient._process  # type: ignore[union-attr]
+        elif kind is Name:
+            entry = runtime_for(_BY_NAME).registry.entries.get(recipient.text)  # type: ignore[union-attr]
+            process = None if entry is None else entry.process
+        else:
+            process = find(recipient)
+        if process is not None:
+            runtime, mailbox = process.runtime, process.mailbox
+            span = runtime.telemetry.send
+            if span is None and runtime.direct_sends and mailbox.direct and mailbox.offer(message):
+                runtime.delivery_counts.delivered += 1
+                await cancel_shielded_checkpoint()
+                return DELIVERED
+    return await _send(recipient, message, **options)
+
+
+send.__signature__ = inspect.signature(_send)  # type: ignore[attr-defined]
 
 
 @protected
@@ -42,11 +166,18 @@ def cast_message(target: Any, message: object) -> None:
     """Never blocks and never raises for want of a receiver: what finds none, or no room, is a dead letter."""
     process = find(target)
     if process is not None:
+        tracer = process.telemetry.tracer
+        if tracer is not None:
+            message = stamped(process.telemetry, "cast", target, message, process)
         process.accept_or_drop(message)
         return
     runtime = _runtime_near(target)
     runtime.count_sent_to_nobody()
-    runtime.bury(target, message, "noproc")
+    context = None
+    tracer = runtime.telemetry.tracer
+    if tracer is not None:
+        context = context_for(runtime.telemetry, "cast", target, message, None)
+    runtime.dead_letters.bury(target, message, "noproc", context=context)
 
 
 def _runtime_near(target: Any) -> Runtime:

@@ -10,20 +10,27 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, TypeAlias
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from nursery_otp._policy import checks
 from nursery_otp._policy.errors import InvalidSpec
-from nursery_otp._policy.events import EVENTS, SPANS, Event, EventName, SpanEvents, check_event_name
+from nursery_otp._policy.events import EVENTS, SINGLE, SPANS, Event, EventName, SpanEvents, check_event_name
 from nursery_otp._policy.exits import safe_repr
 from nursery_otp._runtime import log
 from nursery_otp._runtime.interrupts import protected
+
+if TYPE_CHECKING:
+    from nursery_otp._runtime.tracing import Tracer
 
 Handler: TypeAlias = Callable[[EventName, Mapping[str, Any], Mapping[str, Any]], object]
 Emit: TypeAlias = Callable[[dict[str, Any], dict[str, Any]], None]
 
 _DECLARED = {event.name: event for event in EVENTS}
 _SPANS = {span.name: span for span in SPANS}
+SLOTS = tuple(event.slot for event in (*SINGLE, *SPANS))
+TRACED = frozenset({"call", "handle", "send"})
+"""The spans that a tracer needs as well: so that each place asks one question, not two."""
 
 
 @protected
@@ -31,6 +38,8 @@ class SpanEmitter:
     """What the slot of a span holds while somebody listens."""
 
     __slots__ = ("_events", "_telemetry")
+
+    heard = True
 
     def __init__(self, telemetry: Telemetry, events: SpanEvents) -> None:
         self._telemetry = telemetry
@@ -47,10 +56,29 @@ class SpanEmitter:
         duration = self._telemetry.now() - began
         self._telemetry.emit(self._events[1], {"duration": duration}, {**metadata, "result": result})
 
-    def exception(self, began: float, metadata: dict[str, Any], error: BaseException) -> None:
+    def exception(self, began: float, metadata: dict[str, Any], error: BaseException, result: object = "error") -> None:
         """The work failed."""
         duration = self._telemetry.now() - began
-        self._telemetry.emit(self._events[2], {"duration": duration}, {**metadata, "error": error})
+        self._telemetry.emit(self._events[2], {"duration": duration}, {**metadata, "result": result, "error": error})
+
+
+@protected
+class UnheardSpan(SpanEmitter):
+    """What it holds if it is there for the tracer alone."""
+
+    __slots__ = ()
+
+    heard = False
+
+    def start(self, metadata: dict[str, Any]) -> float:
+        """Nobody wants to know."""
+        return 0.0
+
+    def stop(self, began: float, metadata: dict[str, Any], result: object = "ok") -> None:
+        """Nobody wants to know."""
+
+    def exception(self, began: float, metadata: dict[str, Any], error: BaseException, result: object = "error") -> None:
+        """Nobody wants to know."""
 
 
 @protected
@@ -67,38 +95,45 @@ class Telemetry:
     ('process', 'started')
     """
 
-    # One attribute per declared event and span; see `nursery_otp.EVENTS`.
-    process_started: Emit | None = None
-    process_ended: Emit | None = None
-    process_crashed: Emit | None = None
-    child_restarted: Emit | None = None
-    restart_limit_reached: Emit | None = None
-    send_retried: Emit | None = None
-    breaker_changed: Emit | None = None
-    mailbox_overflowed: Emit | None = None
-    letter_added: Emit | None = None
-    letter_retried: Emit | None = None
-    letter_removed: Emit | None = None
-    letter_exhausted: Emit | None = None
-    letters_stored: Emit | None = None
-    store_failed: Emit | None = None
-    store_recovered: Emit | None = None
-    monitor_created: Emit | None = None
-    monitor_cleaned: Emit | None = None
-    owner_cleanup: Emit | None = None
-    leaks_detected: Emit | None = None
-    timeout_fired: Emit | None = None
-    timeouts_changed: Emit | None = None
-    call: SpanEmitter | None = None
-    handle: SpanEmitter | None = None
-    send: SpanEmitter | None = None
+    # One attribute per declared event and span (see `nursery_otp.EVENTS`), and the tracer. They are slots because the
+    # question whether one is None is asked for every message.
+    __slots__ = ("_attachments", "_declared", "_handlers", "_spans", "_take_fatal", "now", "tracer", *SLOTS)
 
-    def __init__(self, now: Callable[[], float]) -> None:
+    process_started: Emit | None
+    process_ended: Emit | None
+    process_crashed: Emit | None
+    child_restarted: Emit | None
+    restart_limit_reached: Emit | None
+    send_retried: Emit | None
+    breaker_changed: Emit | None
+    mailbox_overflowed: Emit | None
+    letter_added: Emit | None
+    letter_retried: Emit | None
+    letter_removed: Emit | None
+    letter_exhausted: Emit | None
+    letters_stored: Emit | None
+    store_failed: Emit | None
+    store_recovered: Emit | None
+    monitor_created: Emit | None
+    monitor_cleaned: Emit | None
+    owner_cleanup: Emit | None
+    leaks_detected: Emit | None
+    timeout_fired: Emit | None
+    timeouts_changed: Emit | None
+    call: SpanEmitter | None
+    handle: SpanEmitter | None
+    send: SpanEmitter | None
+    tracer: Tracer | None
+
+    def __init__(self, now: Callable[[], float], take_fatal: Callable[[BaseException], None]) -> None:
         self.now = now
+        self._take_fatal = take_fatal
         self._handlers: dict[EventName, tuple[Handler, ...]] = {}
         self._attachments: list[tuple[EventName, Handler]] = []
         self._declared = _DECLARED
         self._spans = _SPANS
+        self.tracer = None
+        self._refresh()
 
     def __repr__(self) -> str:
         return f"<Telemetry: {len(self._declared)} events, {len(self._attachments)} handlers>"
@@ -128,11 +163,12 @@ class Telemetry:
         """Call `handler(name, measurements, metadata)` for an event, or for all whose names begin with `name`.
 
         The handler is a plain function and must be quick: it runs inside whatever emits. One that raises is detached
-        and the error logged. Returns the function that detaches it. OTP: `telemetry:attach/4`.
+        and the error logged; a `SystemExit` or the like also ends the tree, as if a process had raised it. Returns the
+        function that detaches it. OTP: `telemetry:attach/4`.
         """
         check_event_name("name", name, at_least=1)
         checks.function("handler", handler)
-        if inspect.iscoroutinefunction(handler):
+        if inspect.iscoroutinefunction(handler) or inspect.iscoroutinefunction(type(handler).__call__):
             raise InvalidSpec("handler", handler, "must be a plain function: events cannot wait")
         if not any(_matches(name, known) for known in self._declared):
             raise InvalidSpec("name", name, "no declared event has this name, or one that begins with it")
@@ -163,25 +199,40 @@ class Telemetry:
             name: tuple(handler for prefix, handler in self._attachments if _matches(prefix, name))
             for name in self._declared
         }
-        for event in self._declared.values():
+        for event in SINGLE:
             setattr(self, event.slot, self._emitter(event.name) if self._handlers[event.name] else None)
-        for span in self._spans.values():
-            heard = any(self._handlers[part.name] for part in span.parts)
-            setattr(self, span.slot, SpanEmitter(self, span) if heard else None)
+        for span in SPANS:  # events of users have no slots, which could be anybody's attributes
+            emitter: SpanEmitter | None = None
+            if any(self._handlers[part.name] for part in span.parts):
+                emitter = SpanEmitter(self, span)
+            elif self.tracer is not None and span.slot in TRACED:
+                emitter = UnheardSpan(self, span)
+            setattr(self, span.slot, emitter)
 
     def _emitter(self, name: EventName) -> Emit:
         return lambda measurements, metadata: self.emit(name, measurements, metadata)
+
+    def set_tracer(self, tracer: Tracer | None) -> None:
+        """What `Runtime.set_tracer` does."""
+        self.tracer = tracer
+        self._refresh()
 
     # ------------------------------------------------------------------------------------- emitting
 
     def emit(self, name: EventName, measurements: Mapping[str, Any], metadata: Mapping[str, Any]) -> None:
         """Tell everybody who listens. OTP: `telemetry:execute/3`."""
-        if name not in self._declared:
+        if not isinstance(name, tuple) or name not in self._declared:
             raise InvalidSpec("name", name, "is no declared event; see Telemetry.declare")
-        for handler in self._handlers.get(name, ()):
+        handlers = self._handlers.get(name, ())
+        if handlers:  # none of them can change what the next one sees
+            measurements, metadata = MappingProxyType(dict(measurements)), MappingProxyType(dict(metadata))
+        for handler in handlers:
             try:
                 handler(name, measurements, metadata)
-            except Exception as error:
+            except BaseException as error:
+                # Whoever emits must not be stopped half way, not even by a SystemExit: that ends the tree instead.
+                if not isinstance(error, Exception):
+                    self._take_fatal(error)
                 self._detach_failed(handler)
                 log.write(
                     "error", "telemetry_handler_detached", event_name=name, handler=safe_repr(handler), exc_info=error
@@ -197,7 +248,7 @@ class Telemetry:
 
         OTP: `telemetry:span/3`.
         """
-        events = self._spans.get(name)
+        events = self._spans.get(name) if isinstance(name, tuple) else None
         if events is None:
             raise InvalidSpec("name", name, "is no declared span; see Telemetry.declare")
         emitter = SpanEmitter(self, events)

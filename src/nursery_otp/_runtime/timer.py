@@ -13,22 +13,28 @@ from nursery_otp._runtime.messages import Tick
 from nursery_otp._runtime.process import Process
 from nursery_otp._runtime.refs import Address, find
 from nursery_otp._runtime.runtime import Runtime
+from nursery_otp._runtime.tracing import MessageKind, TraceContext, context_for
 
 
 @protected
 class Timer:
     """A message that is due; made by `send_after` and `send_interval`."""
 
-    __slots__ = ("_carriers", "_due", "_message", "_period", "_runtime", "_target", "alarm")
+    __slots__ = ("_carriers", "_due", "_message", "_runtime", "_target", "alarm", "context", "period")
 
     def __init__(self, runtime: Runtime, target: Any, message: object, delay: float, period: float) -> None:
         self._runtime = runtime
         self._target = target
         self._message = message
-        self._period = period
+        self.period = period
         self._due = runtime.alarms.now() + delay
         self._carriers: dict[Process, None] = {}
+        self.context: TraceContext | None = None
         self.alarm = 0
+        tracer = runtime.telemetry.tracer
+        if tracer is not None:
+            kind: MessageKind = "interval" if period < math.inf else "timer"
+            self.context = context_for(runtime.telemetry, kind, target, message, getattr(target, "_process", None))
         if not runtime.closed:
             runtime.alarms.arm(self._due, self)
 
@@ -50,10 +56,10 @@ class Timer:
             process.deliver(Tick(self, self._message))
         else:
             self._runtime.count_sent_to_nobody()
-            self._runtime.bury(self._target, self._message, "noproc")
-        if self._period < math.inf and not self._is_over():
+            self._runtime.dead_letters.bury(self._target, self._message, "noproc", context=self.context)
+        if self.period < math.inf and not self._is_over():
             now = self._runtime.alarms.now()
-            due = self._due + (math.floor(max(0.0, now - self._due) / self._period) + 1) * self._period
+            due = self._due + (math.floor(max(0.0, now - self._due) / self.period) + 1) * self.period
             self._due = max(due, math.nextafter(now, math.inf))  # a period may be shorter than the clock can tell
             self._runtime.alarms.arm(self._due, self)
 

@@ -63,6 +63,11 @@ def parser() -> Parser:
         dlq_changes.retry_letters,
     )
     _selection(command)
+    command.add_argument(
+        "--app",
+        metavar="MODULE:FUNCTION",
+        help="deliver now, in the tree that this function returns (open_supervisor(...), with FILE as its store)",
+    )
 
     command = _command(commands, "purge", "remove letters for good", dlq_changes.purge_letters)
     _selection(command)

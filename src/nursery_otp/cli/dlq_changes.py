@@ -9,7 +9,7 @@ import argparse
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from nursery_otp import LetterRecord
+from nursery_otp import LetterRecord, RetryReport
 from nursery_otp.cli import letters
 from nursery_otp.cli.letters import counted, selected
 from nursery_otp.cli.output import Failure, Output
@@ -20,7 +20,9 @@ SHOWN = 20  # letters that a dry run shows one by one
 
 
 def retry_letters(options: argparse.Namespace, output: Output) -> int:
-    """`dlq retry`: mark letters, so that the program delivers them."""
+    """`dlq retry`: mark letters, so that the program delivers them; or deliver them with the program's own tree."""
+    if options.app is not None and options.yes:
+        return _deliver(options, output)
     return _change(options, output, "retry", "marked for delivery", LetterFile.request, _why_not_sent)
 
 
@@ -46,10 +48,7 @@ def _change(
 ) -> int:
     which = _checked(options)
     with LetterFile(options.file, writable=True) as file, file.changing():
-        found = list(file.select(which, limit=options.limit, shorten=SHORT))
-        _check_missing(options, found)
-        skipped = {letter.id: why for letter in found if (why := why_not(letter)) is not None}
-        chosen = [letter for letter in found if letter.id not in skipped]
+        chosen, skipped = _chosen(options, file, which, why_not)
         if options.yes:
             change(file, [letter.id for letter in chosen])
     if options.json:
@@ -57,6 +56,42 @@ def _change(
     else:
         _print(options, output, done, chosen, skipped)
     return 0 if chosen else 1
+
+
+def _chosen(
+    options: argparse.Namespace,
+    file: LetterFile,
+    which: LetterFilter,
+    why_not: Callable[[LetterRecord], str | None],
+) -> tuple[list[LetterRecord], dict[str, str]]:
+    """The letters that are selected, and why some of those are left alone."""
+    found = list(file.select(which, limit=options.limit, shorten=SHORT))
+    _check_missing(options, found)
+    skipped = {letter.id: why for letter in found if (why := why_not(letter)) is not None}
+    return [letter for letter in found if letter.id not in skipped], skipped
+
+
+def _deliver(options: argparse.Namespace, output: Output) -> int:
+    """Deliver letters now; 0 only if all that were selected have been."""
+    from nursery_otp.cli import dlq_app  # the program's tree needs Trio, and this command only
+
+    which = _checked(options)
+    with LetterFile(options.file) as file:
+        chosen, skipped = _chosen(options, file, which, _why_not_sent)
+    report = RetryReport()
+    if chosen:
+        report = dlq_app.deliver(options.app, options.file, [letter.id for letter in chosen])
+    skipped |= dict.fromkeys(report.skipped, "an earlier letter of its recipient failed")
+    if options.json:
+        done = {"action": "retry", "done": True, "letters": list(report.delivered), "failed": dict(report.failed)}
+        output.json({"file": options.file, **done, "skipped": skipped})
+    else:
+        for identity, why in report.failed.items():
+            output.line(f"failed: {identity}: {why}")
+        for identity, why in skipped.items():
+            output.line(f"left alone: {identity}: {why}")
+        output.line(f"{counted(len(report.delivered))} delivered" if chosen else "no such letters; nothing was changed")
+    return 0 if report.delivered and not report.failed and not report.skipped else 1
 
 
 def _checked(options: argparse.Namespace) -> LetterFilter:

@@ -1,0 +1,240 @@
+"""All dead letters of a runtime, in memory: numbered, bounded, and given up when they are too old.
+
+Letters are numbered in the order in which they came, which is the order of the dict. Two numbers walk along: before
+`_oldest` there is no letter left, and before `_young` none that may still expire. Here is the one truth:
+`letter_mirror` writes it down in a store, `letter_retrying` sends letters again, both from processes that may crash.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from nursery_otp._policy.dead_letters import DeadLetter, DeadLetterOptions, DeadLetterStatistics
+from nursery_otp._runtime.interrupts import protected
+from nursery_otp._runtime.letter_entries import Entry, LetterIds, Raw, view_of
+from nursery_otp._runtime.letter_events import LetterEventKind, Subscriptions
+from nursery_otp._runtime.letter_mirror import NEW, Mirror
+from nursery_otp._runtime.letter_retrying import Retrying
+
+if TYPE_CHECKING:
+    from nursery_otp._runtime.runtime import Runtime
+
+REMOVALS = ("delivered", "purged", "expired", "evicted")
+MEMORY_PREFIX = "0"
+
+
+@protected
+class LetterBox:
+    """The inside of the dead-letter queue."""
+
+    def __init__(self, runtime: Runtime, options: DeadLetterOptions) -> None:
+        self.options = options
+        self.runtime = runtime
+        self.letters: dict[int, Raw | Entry] = {}
+        self.reasons: dict[str, int] = {}
+        self.removed = dict.fromkeys(REMOVALS, 0)
+        self.loaded = 0
+        self.exhausted = 0
+        self.claimed = 0
+        self._now = runtime.alarms.now
+        born = runtime.now()
+        self.offset = time.time() - born
+        # Without a store ids need to mean something in this run only. With one that cannot be opened yet, letters must
+        # have ids that no other run ever gives.
+        prefix = MEMORY_PREFIX if options.store is None else f"t{time.time_ns():x}"
+        self.ids = LetterIds(prefix)
+        self._token = ""
+        self.last = 0
+        self._oldest = self._young = 1
+        self._capacity = options.capacity
+        self._expires_at = born + options.expire_after  # nothing can expire before
+        self.subscriptions = Subscriptions(runtime)
+        self.retrying = Retrying(self)
+        self.mirror = None if options.store is None else Mirror(self, options.store)
+        self.follow()
+
+    def follow(self) -> None:
+        """Find out whether anybody has to be told of new letters; burying one asks for nothing else."""
+        automatic = self.options.retry is not None
+        self._followed = automatic or len(self.subscriptions) > 0
+
+    def __len__(self) -> int:
+        self._sweep()
+        return len(self.letters)
+
+    def bury(
+        self,
+        recipient: object,
+        message: object,
+        reason: str,
+        *,
+        info: Any = None,
+        cause: str | None = None,
+        context: object = None,
+    ) -> int:
+        """Keep a message that nobody will handle (called by the runtime). Never waits and never raises."""
+        reasons = self.reasons
+        try:
+            reasons[reason] += 1
+        except KeyError:
+            reasons[reason] = 1
+        now = self._now()
+        number = self.last = self.last + 1
+        letters = self.letters
+        letters[number] = (now, recipient, message, reason, info, cause, context)
+        if len(letters) > self._capacity or now >= self._expires_at:
+            self._make_room(now)
+        mirror = self.mirror
+        if mirror is not None:
+            mirror.pending[number] = NEW
+            if mirror.idle is not None:
+                mirror.wake()
+        emit = self.runtime.telemetry.letter_added
+        if emit is not None:
+            emit({"queued": len(letters)}, {"letter": self.view(number)})
+        if self._followed:
+            self._tell_added(number, now)
+        return number
+
+    def _tell_added(self, number: int, now: float) -> None:
+        if number not in self.letters:
+            return  # a handler of the event has removed it
+        if self.retrying.watching:
+            self.retrying.added(now)
+        if len(self.subscriptions):
+            self.subscriptions.tell("added", self.view(number))
+
+    def statistics(self) -> DeadLetterStatistics:
+        """How many letters there are and have been, and what became of them."""
+        self._sweep()
+        queued, mirror = len(self.letters), self.mirror
+        exhausted = self.exhausted
+        return DeadLetterStatistics(
+            queued=queued,
+            waiting=queued - self.claimed - exhausted,
+            retrying=self.claimed,
+            exhausted=exhausted,
+            loaded=self.loaded,
+            added=sum(self.reasons.values()),
+            by_reason=dict(self.reasons),
+            attempts=self.retrying.attempts,
+            unsaved=0 if mirror is None else mirror.waiting,
+            not_stored=0 if mirror is None else len(mirror.not_stored),
+            **self.removed,
+        )
+
+    def view(self, number: int) -> DeadLetter:
+        """The letter with this number, as users see it."""
+        mirror = self.mirror
+        return view_of(
+            self.letters[number],
+            self.ids[number],
+            self.key_of(self.ids[number]),
+            self.offset,
+            durable=mirror is not None and mirror.is_durable(number),
+            not_stored=None if mirror is None else mirror.not_stored.get(number),
+            decode=self.decode,
+        )
+
+    def decode(self, text: str) -> object:
+        """The message that the store has as this text."""
+        return text if self.mirror is None else self.mirror.store.decode(text)
+
+    def key_of(self, identity: str) -> str:
+        """The idempotency key of a letter whose sender gave none: it is the same as long as the letter lives."""
+        if not self._token:
+            self._token = f"{self.runtime.random.getrandbits(64):016x}"
+        return f"{self._token}-{identity}"
+
+    def entry(self, number: int) -> Entry:
+        """The letter as something that can change."""
+        kept = self.letters[number]
+        if not isinstance(kept, Entry):
+            kept = self.letters[number] = Entry.of(kept)
+        return kept
+
+    def remove(self, number: int, cause: LetterEventKind) -> None:
+        """The letter leaves the queue."""
+        emit = self.runtime.telemetry.letter_removed
+        if emit is not None:
+            emit({"queued": len(self.letters) - 1}, {"letter": self.view(number), "cause": cause})
+        if len(self.subscriptions):
+            self.subscriptions.tell(cause, self.view(number))
+        kept = self.letters.pop(number, None)
+        if kept is None:
+            return  # whoever was told has removed it
+        self.removed[cause] += 1
+        if isinstance(kept, Entry):
+            self.claimed -= kept.claimed
+            self.exhausted -= kept.state == "exhausted" and not kept.claimed
+        if self.mirror is not None:
+            self.retrying.requested.pop(number, None)
+            self.mirror.removed(number)
+            self.ids.forget(number)
+
+    def _make_room(self, now: float) -> None:
+        letters = self.letters
+        if len(letters) > self._capacity:
+            oldest = self._oldest
+            while oldest not in letters:
+                oldest += 1
+            self._oldest = oldest
+            if self._followed or self.mirror is not None or isinstance(letters[oldest], Entry):
+                self.remove(oldest, "evicted")
+            else:
+                self._evict(oldest)
+        if now >= self._expires_at:
+            self._expire(now)
+
+    def _evict(self, number: int) -> None:
+        """What `remove` does, as far as it is needed if nobody has ever looked at the letter."""
+        emit = self.runtime.telemetry.letter_removed
+        if emit is not None:
+            emit({"queued": len(self.letters) - 1}, {"letter": self.view(number), "cause": "evicted"})
+        if self.letters.pop(number, None) is not None:
+            self.removed["evicted"] += 1
+
+    def _sweep(self) -> None:
+        now = self._now()
+        if now >= self._expires_at:
+            self._expire(now)
+
+    def _expire(self, now: float) -> None:
+        """Give up what is too old. What is exhausted stays, for somebody to look at; what is being sent is not old."""
+        letters, limit = self.letters, now - self.options.expire_after
+        while self._young <= self.last:
+            kept = letters.get(self._young)
+            if kept is not None:
+                first_failure = kept.first_failure if isinstance(kept, Entry) else kept[0]
+                if first_failure > limit:
+                    self._expires_at = first_failure + self.options.expire_after
+                    return
+                if not isinstance(kept, Entry) or (kept.state == "waiting" and not kept.claimed):
+                    self.remove(self._young, "expired")
+            self._young += 1
+        self._expires_at = now + self.options.expire_after
+
+    def expire_late(self, number: int) -> None:
+        """A letter may have become too old while it was being sent."""
+        kept, limit = self.letters.get(number), self._now() - self.options.expire_after
+        passed_over = number < self._young and isinstance(kept, Entry) and kept.state == "waiting"
+        if passed_over and self.entry(number).first_failure <= limit:
+            self.remove(number, "expired")
+
+    def adopt(self, entries: Iterable[tuple[str, Entry]]) -> None:
+        """Take over what the store had when it was opened: it is older than all there is."""
+        found = list(entries)
+        own = dict(self.letters)
+        self.letters.clear()
+        for number, (identity, entry) in enumerate(found, start=1 - len(found)):
+            self.ids.load(number, identity)
+            self.letters[number] = entry
+            self.exhausted += entry.state == "exhausted"
+            if entry.requested:
+                self.retrying.request(number)
+        self.letters.update(own)
+        self.loaded += len(found)
+        self._oldest = self._young = 1 - len(found)
+        self._expires_at = -float("inf")

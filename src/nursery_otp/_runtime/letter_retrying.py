@@ -1,0 +1,312 @@
+"""Sending dead letters again: in order for each recipient, concurrently for different ones, and in small steps.
+
+A letter is claimed while it is sent, and its recipient's line is busy while one of its letters may be; whoever comes
+meanwhile leaves that line alone. Claims are given back on every way out, so that a retry which is cancelled, or whose
+process is killed, loses nothing.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Hashable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import attrs
+import trio
+
+from nursery_otp._policy.dead_letters import AutomaticRetry, RetryReport, UnreadableMessage
+from nursery_otp._policy.letter_retries import Candidate, Round, due_at, next_round, plan_round, state_after_failure
+from nursery_otp._runtime.context import process_var, runtime_var
+from nursery_otp._runtime.delivery import redeliver
+from nursery_otp._runtime.interrupts import protected
+from nursery_otp._runtime.letter_entries import Entry, line_of
+from nursery_otp._runtime.messages import MessageInfo
+from nursery_otp.errors import CannotLoad
+
+if TYPE_CHECKING:
+    from nursery_otp._runtime.letter_box import LetterBox
+
+PAUSE = 16
+"""Turns of the event loop between two attempts. Letters are in no hurry, and others share the loop."""
+LOOKS = 100
+"""How many letters are looked at between two checkpoints."""
+BUSY_WAIT = 1.0
+"""When to come back to letters that were asked for while somebody else was retrying their line."""
+
+
+class Letter(NamedTuple):
+    """A dead letter as it is sent."""
+
+    recipient: Any
+    message: Any
+    info: MessageInfo
+
+
+@attrs.define
+class _Outcomes:
+    """What one run did so far."""
+
+    delivered: list[int] = attrs.field(factory=list)
+    failed: dict[int, str] = attrs.field(factory=dict)
+    skipped: list[int] = attrs.field(factory=list)
+    ids: dict[int, str] = attrs.field(factory=dict)
+
+    def report(self) -> RetryReport:
+        ids = self.ids
+        return RetryReport(
+            delivered=tuple(ids[number] for number in sorted(self.delivered)),
+            failed={ids[number]: self.failed[number] for number in sorted(self.failed)},
+            skipped=tuple(ids[number] for number in sorted(self.skipped)),
+        )
+
+
+@protected
+class Pace:
+    """Lets one task pass every so many turns of the event loop, in the order in which they came."""
+
+    __slots__ = ("_line", "_taken")
+
+    def __init__(self) -> None:
+        self._taken = False
+        self._line: deque[trio.lowlevel.Task] = deque()
+
+    async def wait(self) -> None:
+        """Wait for one's turn."""
+        if self._taken:
+            await self._stand_in_line()
+        self._taken = True
+        try:
+            for _ in range(PAUSE):
+                await trio.lowlevel.checkpoint()
+        finally:
+            self._taken = False
+            if self._line:
+                self._taken = True
+                trio.lowlevel.reschedule(self._line.popleft())
+
+    async def _stand_in_line(self) -> None:
+        task = trio.lowlevel.current_task()
+        self._line.append(task)
+
+        def abort(_raise_cancel: object) -> trio.lowlevel.Abort:
+            self._line.remove(task)
+            return trio.lowlevel.Abort.SUCCEEDED
+
+        await trio.lowlevel.wait_task_rescheduled(abort)
+
+
+@protected
+class Retrying:
+    """What sends the letters of a queue again."""
+
+    def __init__(self, queue: LetterBox) -> None:
+        self.queue = queue
+        self.attempts = 0
+        self.busy: set[Hashable] = set()
+        self.requested: dict[int, None] = {}
+        self.watching = False  # whether a sleeping process wants to know of new letters
+        self._last_round = queue.runtime.now()
+        self._scope: trio.CancelScope | None = None
+        self._pace = Pace()
+
+    # --------------------------------------------------------------------------------------- a run
+
+    async def look(self, numbers: Sequence[int], *, wanted: bool, by_clock: AutomaticRetry | None) -> list[Candidate]:
+        """The letters as candidates; `by_clock` if they have to be due, else they are due now."""
+        queue, found = self.queue, []
+        for count, number in enumerate(numbers, start=1):
+            if number in queue.letters:
+                entry = queue.entry(number)
+                due = -math.inf if by_clock is None else self._due(entry, by_clock)
+                found.append(Candidate(number, line_of(entry.recipient), entry.state, due, wanted))
+            if count % LOOKS == 0:
+                await trio.lowlevel.checkpoint()
+        return found
+
+    def _due(self, entry: Entry, options: AutomaticRetry) -> float:
+        if entry.due is None:
+            chance = self.queue.runtime.random.random()
+            entry.due = due_at(options, entry.first_failure, entry.last_attempt, entry.attempts, chance)
+        return entry.due
+
+    async def run(self, planned: Round, concurrency: int) -> RetryReport:
+        """Send these letters, line by line. The lines must not be busy; they are until this is over."""
+        lines = planned.lines
+        outcomes = _Outcomes(ids={number: self.queue.ids[number] for line in lines.values() for number in line})
+        todo = deque(lines.items())
+        self.busy.update(lines)
+        try:
+            if len(lines) == 1:
+                await self._work(todo, outcomes)
+            else:
+                async with trio.open_nursery() as nursery:
+                    for _ in range(min(concurrency, len(lines))):
+                        nursery.start_soon(self._work, todo, outcomes)
+        finally:
+            self.busy.difference_update(lines)
+        await trio.lowlevel.cancel_shielded_checkpoint()
+        return outcomes.report()
+
+    async def _work(self, todo: deque[tuple[Hashable, list[int]]], outcomes: _Outcomes) -> None:
+        while todo:
+            _, numbers = todo.popleft()
+            await self._send_line(deque(numbers), outcomes)
+
+    async def _send_line(self, numbers: deque[int], outcomes: _Outcomes) -> None:
+        while numbers:
+            await self._pace.wait()
+            number = numbers.popleft()
+            if number in self.queue.letters and not await self._attempt(number, outcomes):
+                outcomes.skipped += [left for left in numbers if left in self.queue.letters]
+                return
+
+    async def _attempt(self, number: int, outcomes: _Outcomes) -> bool:
+        """Send one letter; False if those behind it have to stay."""
+        queue = self.queue
+        entry = queue.entry(number)
+        self._claim(entry)
+        try:
+            error = await self._send(entry, number)
+        finally:
+            self._release(entry, number)
+        self.attempts += 1
+        if error is not None:
+            outcomes.failed[number] = f"{type(error).__name__}: {error}"
+            return self._failed(entry, number, error)
+        outcomes.delivered.append(number)
+        if queue.letters.get(number) is entry:
+            self._tell_retried(entry, number, "delivered")
+            queue.remove(number, "delivered")
+        return True
+
+    async def _send(self, entry: Entry, number: int) -> Exception | None:
+        message = entry.open(self.queue.decode)
+        if isinstance(message, UnreadableMessage):
+            return CannotLoad(message.problem)
+        try:
+            info = entry.info(self.queue.key_of(self.queue.ids[number]))
+            await redeliver(
+                Letter(entry.recipient, message, info), original=entry.original(self.queue.runtime.telemetry)
+            )
+        except Exception as error:
+            return error
+        return None
+
+    def _claim(self, entry: Entry) -> None:
+        entry.claimed = True
+        self.queue.claimed += 1
+        self.queue.exhausted -= entry.state == "exhausted"
+
+    def _release(self, entry: Entry, number: int) -> None:
+        entry.claimed = False
+        if self.queue.letters.get(number) is entry:  # if not, it has been removed meanwhile, and its claim with it
+            self.queue.claimed -= 1
+            self.queue.exhausted += entry.state == "exhausted"
+
+    def _failed(self, entry: Entry, number: int, error: Exception) -> bool:
+        queue = self.queue
+        if queue.letters.get(number) is not entry:
+            return True
+        before = entry.state
+        entry.attempts += 1
+        entry.last_attempt = queue.runtime.now()
+        entry.due = None
+        entry.state = state_after_failure(entry.attempts, before, queue.options.max_attempts)
+        queue.exhausted += entry.state != before
+        self._answered(entry, number)
+        if queue.mirror is not None:
+            queue.mirror.changed(number)
+        self._tell_retried(entry, number, error)
+        if entry.state != before:
+            self._tell_exhausted(entry, number)
+        queue.expire_late(number)
+        return before == "exhausted"
+
+    def _tell_retried(self, entry: Entry, number: int, result: object) -> None:
+        queue = self.queue
+        emit = queue.runtime.telemetry.letter_retried
+        if emit is not None:
+            emit({"attempts": entry.attempts}, {"letter": queue.view(number), "result": result})
+        if len(queue.subscriptions) and result != "delivered":
+            queue.subscriptions.tell("retried", queue.view(number))
+
+    def _tell_exhausted(self, entry: Entry, number: int) -> None:
+        queue = self.queue
+        emit = queue.runtime.telemetry.letter_exhausted
+        if emit is not None:
+            emit({"attempts": entry.attempts}, {"letter": queue.view(number)})
+        if len(queue.subscriptions):
+            queue.subscriptions.tell("exhausted", queue.view(number))
+
+    # ------------------------------------------------------------------------------------ by itself
+
+    async def serve(self) -> None:
+        """Send what somebody asked for in the store's file, and by the clock what is due: the body of a process."""
+        # Letters are addressed to processes of the tree that the queue belongs to, and sent by none of them.
+        runtime_var.set(self.queue.runtime)
+        process_var.set(None)
+        while True:
+            await self._send_requested()
+            await self._sleep_until(await self._send_due())
+            if self.queue.mirror is not None and self.queue.options.retry is not None:
+                await self.queue.mirror.refresh()
+
+    def request(self, number: int) -> None:
+        """Somebody outside of the program wants this letter to be sent."""
+        self.queue.entry(number).requested = True
+        self.requested[number] = None
+        if self._scope is not None:
+            self._scope.cancel(reason="a dead letter is asked for")
+
+    def _answered(self, entry: Entry, number: int) -> None:
+        entry.requested = False
+        self.requested.pop(number, None)
+
+    async def _send_requested(self) -> None:
+        queue, numbers = self.queue, sorted(self.requested)
+        if not numbers:
+            return
+        planned = plan_round(await self.look(numbers, wanted=True, by_clock=None), 0.0, self.busy)
+        await self.run(planned, queue.options.concurrency)
+        for number in (number for line in planned.lines.values() for number in line):
+            if number in self.requested and number in queue.letters:  # it would have overtaken another one
+                self._answered(queue.entry(number), number)
+                if queue.mirror is not None:
+                    queue.mirror.changed(number)
+
+    async def _send_due(self) -> float:
+        """Send what is due; when to look again."""
+        queue, options = self.queue, self.queue.options.retry
+        if options is None or len(queue) == queue.exhausted:
+            return math.inf
+        earliest = self._last_round + options.interval
+        if queue.runtime.now() < earliest:
+            return earliest
+        candidates = await self.look(list(queue.letters), wanted=False, by_clock=options)
+        planned = plan_round(candidates, queue.runtime.now(), self.busy)
+        self._last_round = queue.runtime.now()
+        if planned.lines:
+            await self.run(planned, options.concurrency)
+            return self._last_round + options.interval
+        return next_round(self._last_round, options.interval, planned.next_due if planned.next_due < math.inf else 0.0)
+
+    async def _sleep_until(self, deadline: float) -> None:
+        """Sleep, unless there is something to do; somebody may make it shorter."""
+        if self.requested:  # somebody else is retrying letters of the same recipients
+            deadline = min(deadline, self.queue.runtime.now() + BUSY_WAIT)
+        with trio.CancelScope(deadline=deadline) as self._scope:
+            self.watching = self.queue.options.retry is not None
+            try:
+                await trio.sleep_forever()
+            finally:
+                self.watching, self._scope = False, None
+
+    def added(self, now: float) -> None:
+        """There is a new letter, which may be due before all others."""
+        options = self.queue.options.retry
+        if options is None or self._scope is None:
+            return
+        soonest = next_round(self._last_round, options.interval, due_at(options, now, now, 1, 0.0))
+        self._scope.deadline = min(self._scope.deadline, soonest)
+        self.watching = False  # all that come later are due later

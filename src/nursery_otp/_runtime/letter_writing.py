@@ -1,0 +1,144 @@
+"""The work of the thread that writes dead letters down: making records of them, and telling the store."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from operator import itemgetter
+from typing import NamedTuple
+
+import attrs
+
+from nursery_otp._policy.errors import InvalidSpec
+from nursery_otp._policy.letters import (
+    AddLetter,
+    LetterChange,
+    LetterRecord,
+    LetterStore,
+    RemoveLetter,
+    UpdateLetter,
+    check_letter,
+)
+from nursery_otp._runtime.letter_entries import LetterIds, Raw, Snapshot, record_of
+from nursery_otp.errors import CannotStore
+
+BREATH_EVERY = 200
+BREATH = 0.00005
+"""A thread that makes data of messages holds the interpreter: after so many, and for so long, it lets the loop run."""
+TRIES = 2
+"""How often to try again to make data of a message that changes meanwhile."""
+
+
+class Task(NamedTuple):
+    """What has happened to one letter: how it is now (None: it is gone), and whether the store has never seen it."""
+
+    number: int
+    identity: str
+    kept: Snapshot | None
+    new: bool
+
+
+class Batch(NamedTuple):
+    """What is written together: letters that were only buried, and whatever has happened to others."""
+
+    fresh: list[tuple[int, Raw]]
+    tasks: list[Task]
+
+
+@attrs.define
+class Written:
+    """What came of a batch: which letters cannot be stored and why, and what others did to the file, if anything."""
+
+    not_stored: dict[int, str]
+    letters: int
+    found: Sequence[LetterRecord] | None
+
+
+@attrs.frozen
+class Writer:
+    """What the thread needs to know. It reads what it is given, and changes nothing but the store."""
+
+    store: LetterStore
+    ids: LetterIds
+    key: str  # what idempotency keys begin with
+    offset: float  # the Unix time of zero on the runtime's clock
+
+    def save(self, batch: Batch) -> Written:
+        """Write a batch; what came of it."""
+        not_stored: dict[int, str] = {}
+        changes = self._fresh(batch, not_stored)
+        for task in batch.tasks:
+            change = self._change(task, not_stored)
+            if change is not None:
+                changes.append((task.number, change))
+        if batch.tasks:
+            changes.sort(key=itemgetter(0))  # letters keep the place in the file that they are added at
+        try:
+            self.store.write([change for _, change in changes])
+        except InvalidSpec:
+            changes = without_invalid(changes, not_stored)
+            self.store.write([change for _, change in changes])
+        return Written(not_stored, len(changes), self.look())
+
+    def look(self) -> Sequence[LetterRecord] | None:
+        """What is in the store, if somebody else has changed that."""
+        found: Sequence[LetterRecord] | None = self.store.reload() if self.store.changed() else None
+        return found
+
+    def _fresh(self, batch: Batch, not_stored: dict[int, str]) -> list[tuple[int, LetterChange]]:
+        """Letters that were only buried; there may be thousands."""
+        ids, key, offset, encode = self.ids, self.key, self.offset, self.store.encode
+        changes: list[tuple[int, LetterChange]] = []
+        for count, (number, raw) in enumerate(batch.fresh, start=1):
+            identity = ids[number]
+            try:
+                record: LetterRecord | None = record_of(raw, identity, key + identity, offset, encode)
+            except Exception:
+                record = self._record(number, identity, raw, not_stored)
+            if record is not None:
+                changes.append((number, AddLetter(record)))
+            if count % BREATH_EVERY == 0:
+                time.sleep(BREATH)
+        return changes
+
+    def _change(self, task: Task, not_stored: dict[int, str]) -> LetterChange | None:
+        if task.kept is None:
+            return RemoveLetter(task.identity)
+        problems: dict[int, str] = {}
+        record = self._record(task.number, task.identity, task.kept, problems)
+        if record is not None:
+            return AddLetter(record) if task.new else UpdateLetter(record)
+        if task.new:
+            not_stored |= problems
+        return None  # if the store has it, then as it was before
+
+    def _record(
+        self, number: int, identity: str, kept: Raw | Snapshot, not_stored: dict[int, str]
+    ) -> LetterRecord | None:
+        """With all the care that it may need."""
+        problem: Exception | None = None
+        for _ in range(TRIES):
+            try:
+                return record_of(kept, identity, self.key + identity, self.offset, self.store.encode)
+            except RuntimeError as error:
+                problem = error  # a dict or the like changed while it was read: its owner runs beside us
+            except Exception as error:
+                problem = error
+                break
+        not_stored[number] = str(problem) if isinstance(problem, CannotStore) else repr(problem)
+        return None
+
+
+def without_invalid(
+    changes: list[tuple[int, LetterChange]], not_stored: dict[int, str]
+) -> list[tuple[int, LetterChange]]:
+    """The changes that a store can take; a letter that is wrong in itself must not keep the others waiting."""
+    valid = []
+    for number, change in changes:
+        try:
+            if not isinstance(change, RemoveLetter):
+                check_letter(change.letter)
+            valid.append((number, change))
+        except InvalidSpec as error:
+            not_stored[number] = str(error)
+    return valid

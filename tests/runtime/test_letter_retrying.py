@@ -1,0 +1,387 @@
+"""Sending dead letters again: when asked to, by the clock, and without losing any on the way."""
+
+import pytest
+import trio
+from trio.testing import wait_all_tasks_blocked
+
+from nursery_otp import (
+    Backoff,
+    InvalidSpec,
+    LetterNotFound,
+    Name,
+    RetryReport,
+    child,
+    current_ref,
+    current_runtime,
+    dead_letters,
+    kill,
+    mailbox,
+    open_supervisor,
+    send_nowait,
+    spawn,
+)
+from tests.runtime.helpers import collect, idle
+from tests.runtime.test_dead_letters import bury, check_sums, dead, messages, tree_with
+
+A, B = Name("a"), Name("b")
+NO_JITTER = Backoff(initial=1, factor=2, maximum=8, jitter=0)
+
+
+async def crash_on(poison, into):
+    """A process that crashes when it gets a certain message."""
+    while True:
+        message = await mailbox().receive()
+        if message == poison:
+            raise ValueError(message)
+        into.append(message)
+
+
+# -------------------------------------------------------------------------------------- asked for
+
+
+async def test_delivered(tree):
+    """What the next holder of a name handles leaves the queue."""
+    await dead(A)
+    bury(1, 2, recipient=A)
+    got = []
+    spawn(collect, got, name=A)
+    report = await dead_letters().retry()
+
+    assert RetryReport(delivered=("0-1", "0-2")) == report
+    assert [1, 2] == got
+    assert [] == messages()
+    found = check_sums()
+    assert (2, 2) == (found.delivered, found.attempts)
+    assert current_runtime().ledger().balanced
+
+
+async def test_failed(tree):
+    """A failure counts, keeps the letter, and says why."""
+    bury(1, recipient=A)
+    report = await dead_letters().retry("0-1")
+    (letter,) = dead_letters()
+
+    assert ["0-1"] == list(report.failed)
+    assert "NoProcess" in report.failed["0-1"]
+    assert (2, "waiting") == (letter.attempts, letter.state)
+    assert current_runtime().ledger().balanced
+
+
+async def test_no_next_incarnation(tree):
+    """A letter to a nameless process that has ended cannot be delivered; trying counts all the same."""
+    ref = await dead()
+    send_nowait(ref, 1)
+    report = await dead_letters().retry()
+
+    assert "ProcessDown" in report.failed["0-1"]
+    assert 2 == dead_letters()[0].attempts
+    assert {"noproc": 1} == current_runtime().ledger().dead_lettered
+
+
+async def test_next_incarnation(autojump_clock):
+    """A letter that its receiver crashed on goes to the next incarnation, which has the name."""
+    got = []
+    async with open_supervisor([child(crash_on, "poison", got, name=A)]) as tree:
+        send_nowait(A, "poison")
+        send_nowait(A, "left behind")
+        await wait_all_tasks_blocked()
+        assert ["left behind"] == messages()
+        await dead_letters().retry()
+        tree.shutdown()
+
+    assert ["left behind"] == got
+
+
+async def test_crash_while_handling(tree):
+    """A receiver that crashes on a letter has not handled it."""
+    bury("poison", recipient=A)
+    got = []
+    spawn(crash_on, "poison", got, name=A)
+    report = await dead_letters().retry()
+
+    assert ["0-1"] == list(report.failed)
+    assert ["poison"] == messages()
+    assert current_runtime().ledger().balanced
+
+
+async def test_failure_holds_back(tree):
+    """The first that fails holds back those behind it, for this recipient only."""
+    bury(1, "poison", 3, recipient=A)
+    bury(4, recipient=B)
+    for_a, for_b = [], []
+    spawn(crash_on, "poison", for_a, name=A)
+    spawn(collect, for_b, name=B)
+    report = await dead_letters().retry()
+
+    assert (("0-1", "0-4"), ["0-2"], ("0-3",)) == (report.delivered, list(report.failed), report.skipped)
+    assert ([1], [4]) == (for_a, for_b)
+    assert [(2, "poison"), (1, 3)] == [(letter.attempts, letter.message) for letter in dead_letters()]
+
+
+async def test_filters(tree):
+    """Only what was asked for is sent."""
+    bury(1, 2, 3, recipient=A)
+    bury(4, recipient=B, reason="refused")
+    got = []
+    spawn(collect, got, name=A)
+    spawn(collect, got, name=B)
+
+    await dead_letters().retry("0-2")
+    assert [2] == got
+    await dead_letters().retry(reason="refused")
+    assert [2, 4] == got
+    await dead_letters().retry(recipient=A)
+    assert [2, 4, 1, 3] == got
+    assert RetryReport() == await dead_letters().retry()
+
+
+async def test_unknown(tree):
+    """An id that is not there is an error, and nothing is sent."""
+    bury(1, recipient=A)
+    with pytest.raises(LetterNotFound):
+        await dead_letters().retry("0-1", "0-2")
+    with pytest.raises(InvalidSpec, match="ids or filters"):
+        await dead_letters().retry("0-1", state="waiting")
+
+    assert 1 == dead_letters()[0].attempts
+
+
+async def test_exhausted():
+    """After its last attempt a letter is kept, and goes again only if asked for by id or state."""
+    async with tree_with(max_attempts=3) as tree:
+        queue = dead_letters()
+        bury(1, recipient=A)
+        await queue.retry()
+        assert "waiting" == queue[0].state
+        await queue.retry()
+        assert "exhausted" == queue[0].state
+        assert (0, 1) == (check_sums().waiting, check_sums().exhausted)
+        assert RetryReport() == await queue.retry()
+        assert 3 == queue[0].attempts
+        assert ["0-1"] == list((await queue.retry("0-1")).failed)
+        assert (4, "exhausted") == (queue[0].attempts, queue[0].state)
+        got = []
+        spawn(collect, got, name=A)
+        assert ("0-1",) == (await queue.retry(state="exhausted")).delivered
+        check_sums()
+        tree.shutdown()
+
+    assert [1] == got
+
+
+async def test_exhausted_does_not_hold_back():
+    """Those behind an exhausted letter are delivered, and it holds nobody back when it fails once more."""
+    async with tree_with(max_attempts=2) as tree:
+        bury("poison", 2, 3, recipient=A)
+        got = []
+        ref = spawn(crash_on, "poison", got, name=A)
+        first = await dead_letters().retry()
+        await ref.wait()
+        ref = spawn(crash_on, "poison", got, name=A)
+        second = await dead_letters().retry("0-2")
+        third = await dead_letters().retry("0-1", "0-3")
+        tree.shutdown()
+
+    assert (["0-1"], ("0-2", "0-3")) == (list(first.failed), first.skipped)
+    assert ("0-2",) == second.delivered
+    assert (["0-1", "0-3"], ()) == (list(third.failed), third.skipped)  # 3 was sent, though 1 crashed the receiver
+
+
+async def test_exhausted_do_not_expire(mock_clock):
+    """What is exhausted stays until it is purged, for somebody to look at."""
+    async with tree_with(max_attempts=2, expire_after=10) as tree:
+        bury(1, 2, recipient=A)
+        await dead_letters().retry("0-1")
+        mock_clock.jump(100)
+        assert [1] == messages()
+        assert 1 == await dead_letters().purge(expired=True)
+        check_sums()
+        tree.shutdown()
+
+
+async def test_too_old_after_its_attempt(mock_clock):
+    """A letter that has become too old while it was sent expires when that fails."""
+    async with tree_with(expire_after=3, max_attempts=9) as tree:
+        bury(1, recipient=A)
+        spawn(one_slow, name=A)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(dead_letters().retry)
+            await wait_all_tasks_blocked()
+            assert "retrying" == dead_letters()[0].state
+            mock_clock.jump(4)
+            assert 1 == len(dead_letters())
+            kill(current_runtime().names()["a"])
+        assert 0 == len(dead_letters())
+        assert 1 == check_sums().expired
+        tree.shutdown()
+
+
+async def one_slow():
+    """A process that never comes to an end with its first message."""
+    await mailbox().receive()
+    await idle()
+
+
+# -------------------------------------------------------------------------------- one at a time
+
+
+async def test_cancelled(tree):
+    """A retry that is cancelled has lost nothing, and what it was sending can be sent again."""
+    bury(*range(5), recipient=A)
+    bury("other", recipient=B)
+    first, got = spawn(one_slow, name=A), []
+    with trio.CancelScope() as scope:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(dead_letters().retry)
+            await wait_all_tasks_blocked()
+            assert ["retrying", *["waiting"] * 5] == [letter.state for letter in dead_letters()]
+            assert 1 == check_sums().retrying
+            scope.cancel()
+
+    assert ["waiting"] * 6 == [letter.state for letter in dead_letters()]
+    assert 1 == dead_letters()[0].attempts
+    check_sums()
+    kill(first)
+    await first.wait()
+    spawn(collect, got, name=A)
+    assert 5 == len((await dead_letters().retry()).delivered)
+    assert [0, 1, 2, 3, 4] == got
+
+
+async def test_not_twice(tree):
+    """A letter that is being sent is not sent by somebody else as well, nor are those behind it."""
+    bury(1, 2, recipient=A)
+    spawn(one_slow, name=A)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(dead_letters().retry)
+        await wait_all_tasks_blocked()
+        report = await dead_letters().retry()
+        assert RetryReport(skipped=("0-1", "0-2")) == report
+        kill(current_runtime().names()["a"])
+
+    assert [2, 1] == [letter.attempts for letter in dead_letters()]
+    assert set() == dead_letters().retrying.busy
+
+
+async def test_removed_while_sent(tree):
+    """A letter that is purged while it is sent is gone, whatever becomes of the attempt."""
+    bury(1, 2, recipient=A)
+    spawn(one_slow, name=A)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(dead_letters().retry)
+        await wait_all_tasks_blocked()
+        assert 1 == await dead_letters().purge("0-1")
+        check_sums()
+        kill(current_runtime().names()["a"])
+
+    assert [2] == messages()
+    assert (0, 0) == (check_sums().retrying, check_sums().exhausted)
+
+
+async def test_concurrent(tree, autojump_clock):
+    """Different recipients are tried at the same time, as many as the limit says."""
+    running, most = set(), 0
+
+    async def slow():
+        nonlocal most
+        await mailbox().receive()
+        running.add(current_ref())
+        most = max(most, len(running))
+        await trio.sleep(1)
+        running.discard(current_ref())
+
+    for number in range(40):
+        spawn(slow, name=Name(f"slow-{number}"))
+        bury(number, recipient=Name(f"slow-{number}"))
+    began = trio.current_time()
+    report = await dead_letters().retry()
+
+    assert 40 == len(report.delivered)
+    assert 16 == most
+    assert 3 == trio.current_time() - began
+
+
+async def test_order_with_concurrency(tree):
+    """Each recipient gets its letters in the order in which they came."""
+    got = {number: [] for number in range(10)}
+    for number in range(300):
+        bury(number, recipient=Name(f"n{number % 10}"))
+    for number, into in got.items():
+        spawn(collect, into, name=Name(f"n{number}"))
+    await dead_letters().retry()
+
+    assert {number: list(range(number, 300, 10)) for number in range(10)} == got
+
+
+async def test_said_to_the_receiver(tree):
+    """The receiver can tell a letter that it has seen: the key is the same each time, the attempt is not."""
+    from nursery_otp import current_message
+
+    infos = []
+
+    async def receiver():
+        await mailbox().receive()
+        infos.append(current_message())
+        raise ValueError("not today")
+
+    await dead_letters().add(A, "hello", "refused", metadata={"order": 7}, correlation_id="c")
+    for _ in range(2):
+        await spawn_and_retry(receiver)
+
+    first, second = infos
+    assert first.idempotency_key == second.idempotency_key == dead_letters()[0].idempotency_key
+    assert (2, 3) == (first.attempt, second.attempt)
+    assert ({"order": 7}, "c") == (first.metadata, first.correlation_id)
+
+
+async def spawn_and_retry(receiver):
+    """One incarnation of a receiver, and one attempt to reach it."""
+    ref = spawn(receiver, name=A)
+    await dead_letters().retry()
+    await ref.wait()
+
+
+async def test_events(tree):
+    """A retry tells what it did, and what came of it."""
+    seen, heard = [], []
+
+    async def listener():
+        dead_letters().subscribe()
+        await collect(heard)
+
+    spawn(listener)
+    await wait_all_tasks_blocked()
+    bury(1, recipient=A)
+    with current_runtime().telemetry.attached(("nursery_otp", "letter"), lambda *event: seen.append(event)):
+        for _ in range(4):
+            await dead_letters().retry()
+        spawn(collect, [], name=A)
+        await dead_letters().retry("0-1")
+    await wait_all_tasks_blocked()
+
+    names = [name[-1] for name, *_ in seen]
+    assert [*["retried"] * 4, "exhausted", "retried", "removed"] == names
+    assert [2, 3, 4, 5, 5, 5] == [measured["attempts"] for _, measured, _ in seen[:-1]]
+    assert "delivered" == seen[5][2]["result"]
+    assert "delivered" == seen[6][2]["cause"]
+    assert ["added", *["retried"] * 4, "exhausted", "delivered"] == [event.kind for event in heard]
+
+
+async def test_hostile_recipient(tree):
+    """An address that fails when it is looked at fails its own letters."""
+
+    class Spiteful:
+        def whereis(self):
+            raise ValueError("do not look for me")
+
+        def __hash__(self):
+            raise ValueError("do not touch me")
+
+    bury(1, 2, recipient=Spiteful())
+    bury(3, recipient=object())
+    report = await dead_letters().retry()
+
+    assert ["0-1", "0-3"] == list(report.failed)
+    assert "do not look for me" in report.failed["0-1"]
+    assert "not an address" in report.failed["0-3"]
+    check_sums()

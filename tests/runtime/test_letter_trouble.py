@@ -1,0 +1,337 @@
+"""A store that fails, or is changed by others: nobody waits, nothing is lost, and it is told once."""
+
+import threading
+
+import pytest
+import trio
+from trio.testing import wait_all_tasks_blocked
+
+from nursery_otp import (
+    AutomaticRetry,
+    Backoff,
+    DeadLetterOptions,
+    StartFailed,
+    StoreError,
+    child,
+    current_runtime,
+    dead_letters,
+    kill,
+    open_supervisor,
+    spawn,
+)
+from nursery_otp._runtime import letter_mirror
+from tests.runtime.helpers import collect, idle
+from tests.runtime.letter_stores import FOREIGN, FULL, FakeStore
+from tests.runtime.test_dead_letters import bury, check_sums, messages
+from tests.runtime.test_letter_clock import service
+from tests.runtime.test_letter_mirror import A, B, disk, store, stored, tree_on, until
+
+__all__ = ["disk", "store"]  # fixtures, for pytest
+
+
+# ------------------------------------------------------------------------------------------- trouble
+
+
+async def test_trouble(disk, store, caplog):
+    """A store that fails is reported once, delivery goes on in memory, and all is written when it works again."""
+    events = []
+    async with tree_on(store):
+        telemetry = current_runtime().telemetry
+        with telemetry.attached(("nursery_otp", "store"), lambda *event: events.append(event)):
+            store.trouble["write"] = FULL
+            letter = await dead_letters().add(A, 1, "refused")
+            assert not letter.durable
+            assert (letter,) == dead_letters().list()
+            bury(2)
+            assert not await dead_letters().flush()
+            assert not await dead_letters().flush()
+            assert 2 == check_sums().unsaved
+            store.trouble.clear()
+            assert await dead_letters().flush()
+            assert ["1", "2"] == stored(disk)
+
+    assert [("failed", 1), ("recovered", 0)] == [(name[-1], measured["waiting"]) for name, measured, _ in events]
+    assert FULL is events[0][2]["error"]
+    assert 1 == caplog.text.count("dead_letter_store_failed")
+    assert "disk full" in caplog.text
+
+
+async def test_nobody_waits_for_trouble(store):
+    """While the store is out of order, nobody waits for it."""
+    async with tree_on(store):
+        store.trouble["write"] = FULL
+        with trio.fail_after(5):
+            for number in range(50):
+                await dead_letters().add(A, number, "refused")
+        assert not any(letter.durable for letter in dead_letters())
+        del store.trouble["write"]
+
+
+async def test_tried_again(disk, store, monkeypatch):
+    """A store that failed is tried again by itself, after a while."""
+    monkeypatch.setattr(letter_mirror, "PATIENCE", Backoff(initial=0.01, maximum=0.01))
+    async with tree_on(store):
+        store.trouble["write"] = OSError("anything")
+        bury(1)
+        await until(lambda: dead_letters().mirror._failures)
+        store.trouble.clear()
+        await until(lambda: stored(disk) == ["1"])
+
+
+async def test_cannot_open(disk, store, caplog):
+    """A store that cannot be opened now does not keep the tree from starting; it is opened as soon as that works."""
+    async with tree_on(FakeStore(disk)):
+        bury("old", recipient=A)
+    store.trouble["open"] = FULL
+    async with tree_on(store):
+        letter = await dead_letters().add(A, "new", "refused")
+        assert not letter.durable
+        assert ["new"] == messages()
+        store.trouble.clear()
+        assert await dead_letters().flush()
+        later = await dead_letters().add(A, "last", "refused")
+        assert ["old", "new", "last"] == messages()
+        assert letter.id == dead_letters()[1].id
+        assert "2-2" == later.id
+        assert letter.message == dead_letters().get(letter.id).message
+        check_sums()
+
+    assert {'"old"', '"new"', '"last"'} == set(stored(disk))
+    assert "dead_letter_store_failed" in caplog.text
+
+
+async def test_never_opened(disk, store, caplog):
+    """If the store never works, the letters that are lost at the end are counted in the log."""
+    store.trouble["open"] = FULL
+    async with tree_on(store):
+        bury(1, 2, 3)
+
+    assert "dead_letters_lost" in caplog.text
+    assert "letters=3" in caplog.text
+    assert {} == disk.letters
+
+
+async def test_foreign_file(store):
+    """What is not a store of letters, and never will be, keeps the tree from starting."""
+    store.trouble["open"] = FOREIGN
+    with pytest.raises(StartFailed, match="store of dead letters") as caught:
+        async with tree_on(store):
+            raise AssertionError
+    assert FOREIGN is caught.value.__cause__
+
+
+async def test_cannot_close(disk, store, caplog):
+    """A store that cannot be closed is reported, and that is all."""
+    store.trouble["close"] = OSError("busy")
+    async with tree_on(store):
+        bury(1)
+
+    assert ["1"] == stored(disk)
+    assert "dead_letter_store_not_closed" in caplog.text
+
+
+async def test_failed_writes_leave_no_doubt(disk, store):
+    """A letter that was delivered while its write failed is removed from the disk in any case."""
+    async with tree_on(store):
+        store.trouble["write"] = FULL
+        bury(1, recipient=A)
+        assert not await dead_letters().flush()
+        spawn(collect, [], name=A)
+        await dead_letters().retry()
+        store.trouble.clear()
+        assert await dead_letters().flush()
+        assert "RemoveLetter" in str(disk.writes)
+        assert {} == disk.letters
+
+
+async def test_cannot_be_stored(disk, store, caplog):
+    """A message that is no data stays in memory and says why; the others of its batch are written."""
+    async with tree_on(store):
+        bury(1, object(), 2, recipient=A)
+        bad = await dead_letters().add(A, object(), "refused")
+        assert await dead_letters().flush()
+        assert ["1", "2"] == stored(disk)
+        assert [True, False, True, False] == [letter.durable for letter in dead_letters()]
+        assert "not JSON serializable" in bad.not_stored
+        assert (0, 2) == (check_sums().unsaved, check_sums().not_stored)
+        await dead_letters().retry()
+        spawn(collect, [], name=A)
+        await dead_letters().retry()
+        assert 0 == check_sums().not_stored
+
+    assert "dead_letters_not_storable" in caplog.text
+    assert {} == disk.letters
+
+
+async def test_cannot_be_stored_any_more(disk, store):
+    """A letter that is in the store, and whose message is no data any more, stays there as it was until it goes."""
+    async with tree_on(store):
+        message = [1]
+        bury(message, recipient=A)
+        await dead_letters().flush()
+        message.append(object())
+        await dead_letters().retry()
+        assert await dead_letters().flush()
+        assert (["[1]"], 1) == (stored(disk), next(iter(disk.letters.values())).attempts)
+        assert dead_letters()[0].durable
+        await dead_letters().purge()
+        assert {} == disk.letters
+
+
+async def test_wrong_in_itself(disk, store):
+    """A letter that no store takes stays in memory, and the others of its batch are written."""
+    async with tree_on(store):
+        bury(1)
+        bad = await dead_letters().add(A, 2, "refused", attempts=2**70)
+        bury(3)
+        assert await dead_letters().flush()
+        assert "attempts" in bad.not_stored
+        assert ["1", "3"] == stored(disk)
+
+
+async def test_changes_while_it_is_stored(disk, store, monkeypatch):
+    """A message that changes while it is made data is tried again; if that does not help, it says so."""
+    results = [RuntimeError("dictionary changed size during iteration"), '"better"', *[RuntimeError("again")] * 3]
+
+    def encode(_message):
+        result = results.pop(0)
+        if isinstance(result, Exception):
+            raise result
+        return result
+
+    monkeypatch.setattr(store, "encode", encode)
+    async with tree_on(store):
+        bury(1)
+        await dead_letters().flush()
+        bury(2)
+        await dead_letters().flush()
+        assert [None, "RuntimeError('again')"] == [letter.not_stored for letter in dead_letters()]
+    assert ['"better"'] == stored(disk)
+
+
+# ------------------------------------------------------------------------------------------- the service
+
+
+async def test_writer_killed(disk, store):
+    """The service that writes may be killed in the middle of a batch: it is all written, and nothing twice."""
+    store.gate = threading.Event()
+    async with tree_on(store):
+        bury(1, 2)
+        await until(store.began.is_set)
+        bury(3)
+        ref = service("write_dead_letters")
+        kill(ref)
+        await wait_all_tasks_blocked()
+        store.gate.set()
+        await ref.wait()
+        assert 3 == len(dead_letters())
+        await until(lambda: len(disk.letters) == 3)
+        assert ref is not service("write_dead_letters")
+
+    assert ["1", "2", "3"] == stored(disk)
+
+
+async def test_writer_crashes(disk, store, monkeypatch):
+    """A planted fault in the service, before or after a batch is written, loses nothing."""
+    async with tree_on(store):
+        mirror = dead_letters().mirror
+        for fault in ("_take", "_done"):
+            healthy = getattr(mirror, fault)
+
+            def broken(*_args, healthy=healthy, fault=fault):
+                monkeypatch.setattr(mirror, fault, healthy)
+                raise RuntimeError("planted")
+
+            monkeypatch.setattr(mirror, fault, broken)
+            bury(fault)
+            await until(lambda: mirror.waiting == 0)
+
+    assert ['"_take"', '"_done"'] == stored(disk)
+
+
+async def test_hidden(store):
+    """Services are no part of the tree, with a store as well."""
+    async with tree_on(store) as tree:
+        bury(1)
+        await dead_letters().flush()
+        assert (tree.ref,) == current_runtime().processes()
+        assert 2 == spawn(idle).pid
+
+
+# ------------------------------------------------------------------------------------------- others
+
+
+async def test_requested_before(disk):
+    """What was asked for in the file while nobody had it open is delivered at the next opening."""
+    async with tree_on(FakeStore(disk)):
+        bury(1, 2, recipient=A)
+        bury(3, recipient=B)
+    for identity in ("1-1", "1-2", "1-3"):
+        disk.by_hand(identity, requested=True, state="exhausted" if identity == "1-2" else "waiting")
+    got = []
+    async with open_supervisor(
+        [child(collect, got, name=A)], dead_letters=DeadLetterOptions(store=FakeStore(disk))
+    ) as t:
+        await until(lambda: len(dead_letters()) == 1 and dead_letters()[0].attempts == 2)
+        t.shutdown()
+
+    assert [1, 2] == got
+    (record,) = disk.letters.values()
+    assert ("3", 2, False) == (record.message, record.attempts, record.requested)
+
+
+async def test_requested_meanwhile(disk, store):
+    """What is asked for in the file of a running program is noticed after its next write, and when it looks."""
+    async with tree_on(store):
+        bury(1, 2, recipient=A)
+        await dead_letters().flush()
+        got = []
+        spawn(collect, got, name=A)
+        disk.by_hand("1-1", requested=True)
+        bury(3, recipient=B)
+        await until(lambda: got == [1])
+        disk.by_hand("1-2", requested=True)
+        assert 1 == await dead_letters().refresh()
+        await until(lambda: got == [1, 2])
+        await until(lambda: stored(disk) == ["3"])
+
+
+async def test_requested_by_the_clock(disk, store):
+    """With automatic retries the file is looked at as often as the letters."""
+    async with tree_on(store, retry=AutomaticRetry(interval=0.01, min_age=1000)):
+        bury(1, recipient=A)
+        await dead_letters().flush()
+        got = []
+        spawn(collect, got, name=A)
+        disk.by_hand("1-1", requested=True)
+        await until(lambda: got == [1])
+
+
+async def test_purged_in_the_file(disk, store):
+    """What is removed from the file is gone from the queue; what is not in the file yet is not."""
+    async with tree_on(store):
+        bury(1, 2)
+        await dead_letters().flush()
+        disk.by_hand("1-1")
+        await dead_letters().refresh()
+        assert [2] == messages()
+        assert 1 == check_sums().purged
+        disk.by_hand("1-2")
+        bury(3)
+        await dead_letters().flush()
+        assert [3] == messages()
+    assert ["3"] == stored(disk)
+
+
+async def test_refresh_fails(store, caplog):
+    """Looking at a store that fails is trouble like any other."""
+    async with tree_on(store):
+        store.trouble["changed"] = StoreError("fake store", "gone")
+        assert 0 == await dead_letters().refresh()
+        assert "dead_letter_store_failed" in caplog.text
+
+
+async def test_without_a_store(tree):
+    """Without a store there is nothing to write and nothing to look at."""
+    assert not await dead_letters().flush()
+    assert 0 == await dead_letters().refresh()

@@ -1,0 +1,377 @@
+"""A broadcast to all or to nobody: room is booked with everybody, and then all have the message or nobody ever will."""
+
+import pytest
+import trio
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from trio.testing import MockClock, wait_all_tasks_blocked
+
+from nursery_otp import (
+    BroadcastFailed,
+    Crashed,
+    Deadlock,
+    DeliveryTimeout,
+    MailboxFull,
+    MailboxOptions,
+    Name,
+    NoProcess,
+    ProcessDown,
+    broadcast,
+    current_ref,
+    current_runtime,
+    delivery_statistics,
+    kill,
+    mailbox,
+    open_supervisor,
+    send,
+    send_exit,
+    send_nowait,
+    spawn,
+)
+from tests.runtime.boxes import OURS
+from tests.runtime.helpers import Desk, idle
+
+KEPT = Name("kept")
+
+
+@pytest.fixture(params=OURS)
+def kind(request):
+    """The implementation of mailboxes."""
+    return request.param
+
+
+def process(kind="lean", queued=0, capacity=2, overflow="block", **options):
+    """A process that does nothing, with so many messages."""
+    box = MailboxOptions(capacity=capacity, overflow=overflow, kind=kind)
+    ref = spawn(idle, mailbox=box, **options)
+    for number in range(queued):
+        send_nowait(ref, number)
+    return ref
+
+
+def take(ref):
+    """Read a message from outside, as if the process did."""
+    return ref._process.mailbox.receive_nowait()
+
+
+def messages(*refs):
+    """How often each has the message."""
+    return [ref._process.mailbox.items().count("all") for ref in refs]
+
+
+def capacities(*refs):
+    """The room that mailboxes seem to have, and how many wait."""
+    return [(ref._process.mailbox.capacity, len(ref._process.mailbox.line or ())) for ref in refs]
+
+
+class Sender:
+    """A broadcast in a task of its own."""
+
+    def __init__(self, nursery, *recipients, **options):
+        self.scope = trio.CancelScope()
+        self.outcome = None
+        nursery.start_soon(self._send, recipients, options)
+
+    async def _send(self, recipients, options):
+        with self.scope:
+            try:
+                self.outcome = await broadcast(recipients, "all", strategy="all_or_nothing", **options)
+            except BroadcastFailed as error:
+                ((recipient, cause),) = error.failures
+                self.outcome = recipient, type(cause)
+
+
+async def test_at_once(tree, kind):
+    """With room everywhere, all have it at once."""
+    refs = [process(kind) for _ in range(3)]
+    result = await broadcast(refs, "all", strategy="all_or_nothing")
+    assert result
+    assert [1, 1, 1] == messages(*refs)
+    assert [(2, 0)] * 3 == capacities(*refs)
+    assert 3 == delivery_statistics().delivered
+
+
+async def test_waits_for_room(tree, kind, nursery):
+    """While one has no room nobody gets it; the room with the others is kept, and then all get it together."""
+    refs = process(kind), process(kind, queued=2), process(kind, queued=1)
+    sender = Sender(nursery, *refs)
+    await wait_all_tasks_blocked()
+    assert [0, 0, 0] == messages(*refs)
+    assert 2 == refs[0]._process.mailbox.statistics().capacity
+    send_nowait(refs[0], 1)
+    with pytest.raises(MailboxFull, match="full: 2 messages"):
+        send_nowait(refs[0], 2)  # the other place is kept
+    take(refs[1])
+    await wait_all_tasks_blocked()
+    assert [1, 1, 1] == messages(*refs)
+    assert sender.outcome
+    assert current_runtime().ledger().balanced
+
+
+async def test_rooms_are_used_by_others(tree, nursery, autojump_clock):
+    """When it fails, who waits for the room that was kept gets it."""
+    refs = process(capacity=1), process(queued=2)
+    sender = Sender(nursery, *refs, within=3.0)
+    await wait_all_tasks_blocked()
+    nursery.start_soon(send, refs[0], "other")
+    await trio.sleep(1)
+    assert [] == refs[0]._process.mailbox.items()
+    await trio.sleep(3)
+    assert (refs[1], DeliveryTimeout) == sender.outcome
+    assert ["other"] == refs[0]._process.mailbox.items()
+    assert [(1, 0), (2, 0)] == capacities(*refs)
+    assert [] == current_runtime().alarms.armed()
+
+
+@pytest.mark.parametrize("end", [kill, lambda ref: send_exit(ref, "go"), lambda ref: ref._process.close_mailbox()])
+@pytest.mark.parametrize("which", [0, 1])
+async def test_one_ends(tree, kind, nursery, end, which):
+    """If one of them ends while another one is waited for, nobody gets it, and that is known at once."""
+    refs = process(kind), process(kind, queued=2), process(kind)
+    sender = Sender(nursery, *refs)
+    await wait_all_tasks_blocked()
+    end(refs[which])
+    await wait_all_tasks_blocked()
+    assert refs[which] == sender.outcome[0]
+    assert sender.outcome[1] in (ProcessDown, NoProcess)
+    living = [ref for ref in refs if ref is not refs[which]]
+    assert [0, 0] == messages(*living)
+    assert [(2, 0), (2, 0)] == capacities(*living)
+    statistics = delivery_statistics()
+    assert {sender.outcome[1].__name__: 1, "BroadcastFailed": 2} == statistics.failed
+
+
+async def test_cancelled(tree, kind, nursery):
+    """Cancelled while it waits: nobody gets it, and every room is free again."""
+    refs = process(kind), process(kind, queued=2)
+    sender = Sender(nursery, *refs)
+    await wait_all_tasks_blocked()
+    sender.scope.cancel()
+    await wait_all_tasks_blocked()
+    assert [0, 0] == messages(*refs)
+    assert [(2, 0), (2, 0)] == capacities(*refs)
+    assert 2 == delivery_statistics().cancelled
+
+
+@pytest.mark.parametrize(
+    ("overflow", "gets"), [("reject", False), ("drop_newest", False), ("crash", False), ("drop_oldest", True)]
+)
+async def test_policies(tree, kind, overflow, gets):
+    """A full mailbox is in the way where one cannot wait, and harms nobody; one that drops the oldest never is."""
+    fine, full = process(kind), process(kind, queued=2, overflow=overflow)
+    await wait_all_tasks_blocked()
+    if gets:
+        assert await broadcast([fine, full], "all", strategy="all_or_nothing")
+        assert [1, "all"] == full._process.mailbox.items()
+    else:
+        with pytest.raises(BroadcastFailed) as caught:
+            await broadcast([fine, full], "all", strategy="all_or_nothing")
+        assert [(full, MailboxFull)] == [(recipient, type(error)) for recipient, error in caught.value.failures]
+        await wait_all_tasks_blocked()
+        assert full.alive
+        assert [] == list(current_runtime().dead_letters)
+        assert [0, 0] == messages(fine, full)
+
+
+async def test_fills_up_meanwhile(tree, kind, nursery):
+    """Where nothing can be booked, the room is looked for in the last moment."""
+    first, stuck = process(kind, overflow="reject"), process(kind, queued=2)
+    sender = Sender(nursery, first, stuck)
+    await wait_all_tasks_blocked()
+    send_nowait(first, 1)
+    send_nowait(first, 2)
+    take(stuck)
+    await wait_all_tasks_blocked()
+    assert (first, MailboxFull) == sender.outcome
+    assert [0, 0] == messages(first, stuck)
+
+
+async def test_same_process_twice(tree, kind, nursery):
+    """Two addresses of one process are two messages, for which there must be room at the same time."""
+    twice, small = process(kind, queued=1, name=KEPT), process(kind, capacity=1)
+    sender = Sender(nursery, twice, KEPT)
+    await wait_all_tasks_blocked()
+    assert [0] == messages(twice)
+    take(twice)
+    await wait_all_tasks_blocked()
+    assert [2] == messages(twice)
+    assert sender.outcome
+    sender = Sender(nursery, small, small)
+    await wait_all_tasks_blocked()
+    assert (small, MailboxFull) == sender.outcome  # there never can be
+
+
+async def test_signals_take_no_room(tree, kind):
+    """What is booked is there, even if signals have filled the mailbox meanwhile."""
+    refs = process(kind, capacity=1, trap_exits=True), process(kind, queued=2)
+    async with trio.open_nursery() as nursery:
+        Sender(nursery, *refs)
+        await wait_all_tasks_blocked()
+        send_exit(refs[0], "signal")
+        send_exit(refs[0], "signal")
+        take(refs[1])
+    assert [1, 1] == messages(*refs)
+    assert [(1, 0), (2, 0)] == capacities(*refs)
+
+
+async def test_two_broadcasts(tree, kind, nursery):
+    """Two broadcasts that name the same recipients in opposite order do not wait for each other for ever."""
+    one, two = process(kind, capacity=1, queued=1), process(kind, capacity=1, queued=1)
+    senders = Sender(nursery, one, two), Sender(nursery, two, one)
+    await wait_all_tasks_blocked()
+    for _ in range(2):
+        for ref in (two, one):
+            take(ref)
+            await wait_all_tasks_blocked()
+    assert all(sender.outcome for sender in senders)
+
+
+async def test_restarting(autojump_clock):
+    """A child that is being restarted is waited for, and the others wait with it."""
+
+    class Slow(Desk):
+        async def init(self):
+            await trio.sleep(1)
+
+    async with open_supervisor(max_restarts=5) as tree:
+        first = await tree.start(Slow, name=KEPT)
+        other = process()
+        kill(first)
+        await first.wait()
+        async with trio.open_nursery() as nursery:
+            Sender(nursery, other, KEPT)
+            await trio.sleep(0.5)
+            assert [0] == messages(other)
+        assert [1] == messages(other)
+        assert ["all"] == await Desk.history(KEPT)
+        tree.shutdown()
+
+
+async def test_deadlock(tree):
+    """To wait for room in one's own mailbox is a deadlock."""
+
+    async def function():
+        send_nowait(current_ref(), 1)
+        await broadcast([current_ref()], 2, strategy="all_or_nothing")
+
+    reason = await spawn(function, mailbox=MailboxOptions(capacity=1)).wait()
+    assert isinstance(reason, Crashed)
+    assert isinstance(reason.error.__cause__, Deadlock)
+
+
+# --------------------------------------------------------------------------------------------- at random
+
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.just("broadcast"), st.lists(st.integers(0, 3), max_size=5), st.sampled_from([1.0, 50.0])),
+        st.tuples(st.just("take"), st.integers(0, 3), st.just(0)),
+        st.tuples(st.just("fill"), st.integers(0, 3), st.just(0)),
+        st.tuples(st.just("end"), st.integers(0, 3), st.just(0)),
+        st.tuples(st.just("cancel"), st.integers(0, 9), st.just(0)),
+        st.tuples(st.just("pass"), st.sampled_from([0, 2]), st.just(0)),
+    ),
+    min_size=5,
+    max_size=40,
+)
+
+
+@settings(max_examples=150, derandomize=True, deadline=None)
+@given(st.lists(st.sampled_from([1, 2, 3]), min_size=4, max_size=4), st.sampled_from(OURS), STEPS)
+def test_all_or_nothing(sizes, kind, steps):
+    """In any history: a broadcast that returned is with all its recipients, every other one with none of them."""
+    clock = MockClock()
+    trio.run(play, clock, sizes, kind, steps, clock=clock)
+
+
+async def play(clock, sizes, kind, steps):
+    """Some processes and any number of broadcasts; what each got is what was read and what is left."""
+    got = {}
+    async with open_supervisor() as tree:
+        refs = [process(kind, capacity=size) for size in sizes]
+        boxes = [ref._process.mailbox for ref in refs]
+        await wait_all_tasks_blocked()
+        tasks, ended = [], set()
+        read = [[] for _ in refs]
+        async with trio.open_nursery() as nursery:
+            for number, (step, index, seconds) in enumerate(steps):
+                if step == "broadcast":
+                    task = Numbered(number, [refs[each] for each in index], seconds)
+                    tasks.append(task)
+                    nursery.start_soon(task.run)
+                elif step == "take" and index not in ended and len(boxes[index]):
+                    read[index].append(boxes[index].receive_nowait())
+                elif step == "fill" and index not in ended and boxes[index].offer("filler"):
+                    pass
+                elif step == "end" and index not in ended and number > 20:
+                    ended.add(index)
+                    read[index] += boxes[index].items()
+                    kill(refs[index])
+                elif step == "cancel" and tasks:
+                    tasks[index % len(tasks)].scope.cancel()
+                elif step == "pass":
+                    await wait_all_tasks_blocked()
+                    if index:
+                        clock.jump(index)
+                        await wait_all_tasks_blocked()
+            clock.autojump_threshold = 0
+        for index, box in enumerate(boxes):
+            if index not in ended:
+                assert sizes[index] == box.capacity
+                assert not box.line
+                read[index] += box.items()
+        for task in tasks:
+            got[task] = [read[refs.index(ref)].count(task.number) for ref in task.recipients]
+            wanted = [task.recipients.count(ref) for ref in task.recipients]
+            assert got[task] == (wanted if task.done else [0] * len(wanted)), (task.number, got[task])
+        assert current_runtime().ledger().balanced
+        tree.shutdown()
+
+
+class Numbered:
+    """A broadcast whose message is its number."""
+
+    def __init__(self, number, recipients, within):
+        self.number, self.recipients, self.within = number, recipients, within
+        self.scope = trio.CancelScope()
+        self.done = False
+
+    async def run(self):
+        with self.scope:
+            try:
+                await broadcast(self.recipients, self.number, strategy="all_or_nothing", within=self.within)
+                self.done = True
+            except BroadcastFailed:
+                return
+
+
+async def test_naive_is_found():
+    """The history check finds a broadcast that sends to one after the other."""
+    async with open_supervisor() as tree:
+        refs = process(), process(queued=2)
+        await wait_all_tasks_blocked()
+
+        async def naive():
+            for ref in refs:
+                await send(ref, "all")
+
+        with trio.CancelScope() as scope:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(naive)
+                await wait_all_tasks_blocked()
+                scope.cancel()
+        assert [1, 0] == messages(*refs)
+        tree.shutdown()
+
+
+async def test_closed_box(tree):
+    """A mailbox that its reader has closed is in everybody's way."""
+
+    async def closing():
+        await mailbox().aclose()
+        await idle()
+
+    ref = spawn(closing)
+    await wait_all_tasks_blocked()
+    with pytest.raises(BroadcastFailed) as caught:
+        await broadcast([process(), ref], "all", strategy="all_or_nothing")
+    assert [NoProcess] == [type(error) for _, error in caught.value.failures]
