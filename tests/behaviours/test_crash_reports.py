@@ -8,6 +8,7 @@ from trio.testing import wait_all_tasks_blocked
 
 from nursery_otp import (
     Backoff,
+    BadReturn,
     CrashReport,
     GenServer,
     Name,
@@ -17,9 +18,11 @@ from nursery_otp import (
     call,
     cast,
     current_runtime,
+    get_status,
     kill,
     link,
     mailbox,
+    monitor,
     open_supervisor,
     send_exit,
     send_nowait,
@@ -320,6 +323,178 @@ async def test_storm(reports, watch, caplog, autojump_clock):
 
     assert len(crashes) > 300
     assert len(reports) == len(crashes)
+
+
+def everything(reports, caplog):
+    """All that is told of the crashes anywhere: events, entries with their tracebacks, and incidents."""
+    incidents = current_runtime().causes._incidents.values()
+    return " ".join([*map(str, reports), caplog.text, *(incident.text for incident in incidents)])
+
+
+def told(status):
+    raise ValueError(f"bad {status}")
+
+
+def missing(status):
+    return {"state": status["state"][status["state"]["password"]]}
+
+
+@pytest.mark.parametrize("does", [told, missing, lambda status: list(status.items())], ids=["told", "key", "list"])
+async def test_secrets_of_a_failing_hook(reports, watch, caplog, does):
+    """A hook that fails with what it was to hide in its hands: neither the error's text nor the value is shown."""
+    async with open_supervisor() as supervisor:
+        watch()
+        ref = await supervisor.start(Awkward, does, restart="temporary")
+        await crash(ref, "cast")
+        assert SECRET not in everything(reports, caplog)
+        supervisor.shutdown()
+
+    assert "(not shown: format_status raised " in reports[0].state
+
+
+async def test_status_of_a_wrong_kind():
+    """Whoever asks for the status gets an error without the value that the hook has returned."""
+    async with open_supervisor() as supervisor:
+        ref = await supervisor.start(Awkward, lambda status: list(status.items()))
+        with pytest.raises(BadReturn) as asked:
+            await get_status(ref)
+        assert SECRET not in f"{asked.value} {asked.value!r}"
+        supervisor.shutdown()
+
+
+class Lazy(dict):
+    """A dict that fails when it is read."""
+
+    def get(self, *_args):
+        raise RuntimeError("get")
+
+    def __contains__(self, _key):
+        raise RuntimeError("contains")
+
+    def __getitem__(self, _key):
+        raise RuntimeError("item")
+
+    def keys(self):
+        raise RuntimeError("keys")
+
+
+class Odd(str):
+    """A key that fails when it is compared."""
+
+    __hash__ = str.__hash__
+
+    def __eq__(self, _other):
+        raise RuntimeError("eq")
+
+
+@pytest.mark.parametrize("does", [Lazy, lambda status: {**status, Odd("state"): 1}], ids=["dict", "key"])
+async def test_hostile_dict(reports, watch, does):
+    """What a hook returns may fail when it is read: the crash is reported, and everybody is told of the end."""
+    async with open_supervisor() as supervisor:
+        watch()
+        ref = await supervisor.start(Awkward, does, restart="temporary")
+
+        async def watching():
+            monitored = monitor(ref)
+            assert monitored == (await mailbox().receive()).monitor
+
+        watcher = spawn(watching)
+        await wait_all_tasks_blocked()
+        await crash(ref, "cast")
+        assert "normal" == str(await watcher.wait())
+        assert supervisor.ref.alive
+        runtime = current_runtime()
+        supervisor.shutdown()
+
+    assert 1 == len(reports)
+    runtime.check_empty()
+
+
+async def test_hook_that_exits(reports, watch):
+    """A SystemExit of the hook ends the tree in order, after the end of the process has been told."""
+
+    def exits(_status):
+        raise SystemExit(4)
+
+    with pytest.raises(SystemExit) as left:
+        async with open_supervisor() as supervisor:
+            watch()
+            runtime = current_runtime()
+            await crash(await supervisor.start(Awkward, exits, restart="temporary"), "cast")
+            await trio.sleep_forever()
+
+    assert 4 == left.value.code
+    assert ["(not shown: format_status raised SystemExit)"] == [report.state for report in reports]
+    runtime.check_empty()
+
+
+class Chatty(GenServer):
+    """Says a lot when it crashes."""
+
+    @cast
+    def boom(self, length):
+        raise ValueError("x" * length)
+
+
+async def test_incidents_are_short(caplog):
+    """What is kept of incidents, and what is logged, does not grow with the texts of errors and reasons."""
+    async with open_supervisor(max_restarts=100) as supervisor:
+        chatty = await supervisor.start(Chatty)
+        Chatty.boom(chatty, 1_000_000)
+        await wait_all_tasks_blocked()
+        other = await supervisor.start(trio.sleep_forever, restart="temporary")
+        send_exit(other, "x" * 1_000_000)
+        linked = spawn(trio.sleep_forever)
+        stop_nowait(linked, "y" * 1_000_000)
+        await wait_all_tasks_blocked()
+        incidents = current_runtime().causes._incidents.values()
+        assert 3 <= len(incidents)
+        assert 5_000 > max(len(incident.text) for incident in incidents)
+        supervisor.shutdown()
+
+    assert 10_000 > max(len(record.getMessage()) for record in caplog.records)
+
+
+async def test_one_crash_one_report(reports, watch, caplog):
+    """Who is ended by a signal, or asked to stop, has not crashed, although the reason has an error in it."""
+    async with open_supervisor() as supervisor:
+        watch()
+        ref = await supervisor.start(Fragile, restart="temporary")
+
+        async def linked():
+            link(ref)
+            await trio.sleep_forever()
+
+        bystanders = [spawn(linked) for _ in range(3)]
+        await wait_all_tasks_blocked()
+        Fragile.drop(ref, "plate")
+        for bystander in bystanders:
+            assert isinstance((await bystander.wait()).error, KeyError)
+        signalled, asked, server = spawn(trio.sleep_forever), spawn(trio.sleep_forever), await start(Fragile)
+        await wait_all_tasks_blocked()
+        send_exit(signalled, ValueError("x"))
+        stop_nowait(asked, ValueError("x"))
+        stop_nowait(server, ValueError("x"))
+        for other in (signalled, asked, server):
+            await other.wait()
+        await wait_all_tasks_blocked()
+        supervisor.shutdown()
+
+    assert ["Message(drop('plate'))"] == [report.message for report in reports]
+    assert 1 == len(entries(caplog))
+
+
+async def test_crash_while_asked_to_stop(reports, watch):
+    """A crash of its own is reported, also if the process was asked to stop for another one."""
+    async with open_supervisor() as supervisor:
+        watch()
+        ref = await supervisor.start(Sore, restart="temporary")
+        stop_nowait(ref, ValueError("x"))
+        await ref.wait()
+        await wait_all_tasks_blocked()
+        supervisor.shutdown()
+
+    assert ["sore"] == [str(report.error) for report in reports]
 
 
 async def test_stray_cancellation(reports, watch):

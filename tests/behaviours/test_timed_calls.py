@@ -155,3 +155,22 @@ async def test_wrong_arguments():
         with pytest.raises(InvalidSpec, match="within=-1"):
             await call_with_timeout(clerk, Clerk.add.message(1), within=-1)
         assert before == current_runtime().ledger()
+
+
+@pytest.mark.parametrize("operation", [5, None, ["add"], b"add"])
+async def test_operation_is_text(operation):
+    """A request whose operation is no text cannot be made, so that nobody gets one."""
+    with pytest.raises(InvalidSpec, match=r"^operation=.*: must be the name of an operation, as text$"):
+        Message(operation, (), {})
+
+
+async def test_client_function_of_a_base(autojump_clock):
+    """The class in the client function decides, not the server; without a client function the server's class does."""
+    async with Stage(timeouts=Timeouts(rules={Junior: 1, Clerk: 2})):
+        junior = await start(Junior)
+        assert 1 == await waited(junior, Clerk.slow.message(100))
+        for client, limit in ((Clerk.slow, 2), (Junior.slow, 1)):
+            begun = trio.current_time()
+            with pytest.raises(CallTimeout):
+                await client(junior, 100)
+            assert limit == trio.current_time() - begun

@@ -1,6 +1,8 @@
 """`nursery-otp dlq`: finds what the options say, changes nothing without `--yes`, and says what it did."""
 
 import json
+import os
+import sqlite3
 import time
 
 import pytest
@@ -8,6 +10,7 @@ import pytest
 from nursery_otp import Message
 from nursery_otp.cli import main
 from nursery_otp.stores import MessageCodec, SQLiteStore
+from nursery_otp.stores.files import LetterFile
 from tests.stores.letters import add, letter, outside
 
 NOW = 2e9
@@ -359,3 +362,86 @@ def test_wrong_files(dlq, tmp_path, command):
     assert "no SQLite database" in err
 
     assert [text] == list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("command", [["list"], ["retry", "--all"], ["purge", "--all"], ["purge", "--all", "--yes"]])
+def test_empty_file(dlq, tmp_path, command):
+    """A file that is empty stays empty."""
+    name, *rest = command
+    empty = tmp_path / "empty"
+    empty.touch()
+    status, _out, err = dlq(name, str(empty), *rest)
+
+    assert (1, 0) == (status, empty.stat().st_size)
+    assert "or empty" in err
+
+
+@pytest.mark.parametrize("command", [["list"], ["purge", "--all", "--yes"]])
+@pytest.mark.parametrize("path", ["", ":memory:"])
+def test_path_that_is_none(dlq, command, path):
+    """What is no file is wrong use."""
+    name, *rest = command
+    status, _out, err = dlq(name, path, *rest)
+
+    assert 2 == status
+    assert "must be the path of a file" in err
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names here")
+@pytest.mark.parametrize("command", [["list"], ["purge", "--all"]])
+def test_pipe(dlq, tmp_path, command):
+    """A pipe with a name is refused, and not waited for."""
+    name, *rest = command
+    os.mkfifo(tmp_path / "pipe")
+    status, _out, err = dlq(name, str(tmp_path / "pipe"), *rest)
+
+    assert 1 == status
+    assert "this is no file" in err
+
+
+def test_export_of_an_id_that_is_not_there(dlq, file, tmp_path):
+    """An export that would lack a letter is none."""
+    for rest in ([], ["-o", str(tmp_path / "out.jsonl")]):
+        status, out, err = dlq("export", file, "1-1", "9-9", *rest)
+
+        assert (1, "") == (status, out)
+        assert f"nursery-otp: {file}: there is no letter '9-9'; nothing was exported\n" == err
+    assert not (tmp_path / "out.jsonl").exists()
+
+
+def test_what_a_terminal_would_obey(dlq, file):
+    """Names in the file that hold escapes or ends of lines are printed escaped."""
+    outside(file, "UPDATE letters SET recipient = 'evil' || char(27) || '[2J' || char(10) || 'FAKE' WHERE id = '1-4'")
+    for arguments in (["retry", file, "--all"], ["retry", file, "--all", "--yes"]):
+        out = dlq(*arguments)[1]
+
+        assert "\x1b" not in out
+        assert not [line for line in out.splitlines() if line.startswith("FAKE")]
+        assert r"evil\x1b[2J\nFAKE" in out
+
+
+@pytest.mark.parametrize("text", ["NaN", "[1e999]", "-Infinity"])
+def test_json_is_json(dlq, file, text):
+    """A stored text that only Python takes for JSON is given as text."""
+    outside(file, f"UPDATE letters SET message = '{text}'")  # noqa: S608
+
+    assert text == json.loads(dlq("show", file, "1-1", "--json")[1])["message"]
+
+
+@pytest.mark.parametrize("command", ["retry", "purge"])
+def test_dry_run_keeps_nobody_waiting(dlq, file, command):
+    """Saying what would be done needs no lock, so it also works while a program writes."""
+    connection = sqlite3.connect(file, isolation_level=None)
+    connection.execute("BEGIN IMMEDIATE")
+    status, out, err = dlq(command, file, "--all")
+    connection.close()
+
+    assert (0, "") == (status, err)
+    assert "would be" in out
+
+
+def test_changes_read_no_more_than_they_need(dlq, file, monkeypatch):
+    """While the program cannot write, no whole letters are read."""
+    monkeypatch.setattr(LetterFile, "select", None)
+
+    assert (0, "5 letters removed\n", "") == dlq("purge", file, "--all", "--yes")

@@ -137,3 +137,44 @@ def test_no_traceback_for_users(tmp_path):
         assert done.returncode in (1, 2)
         assert ("", 1) == (done.stdout, done.stderr.count("\n")), done.stderr
         assert done.stderr.startswith("nursery-otp: ")
+
+
+def test_json_everywhere(capsys):
+    """Version and help are JSON if that is asked for."""
+    assert 0 == main(["--version", "--json"])
+    assert "version" in json.loads(capsys.readouterr().out)
+    for arguments, status in ((["--help", "--json"], 0), (["--json", "--help"], 0), (["--json"], 2)):
+        assert status == main(arguments)
+        assert "usage: nursery-otp" in json.loads(capsys.readouterr().out)["help"]
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full here")
+@pytest.mark.parametrize("command", [["list"], ["list", "--json"], ["export"], ["purge", "--all"], ["--help"]])
+def test_full_disk(full, command):
+    """Output that cannot be written is one line, and status 1."""
+    name, *rest = command
+    with open("/dev/full", "w") as target:
+        line = [sys.executable, "-m", "nursery_otp", "dlq", name, str(full), *rest]
+        done = subprocess.run(line, env=ENVIRONMENT, stdout=target, stderr=subprocess.PIPE, text=True, check=False)
+
+    assert 1 == done.returncode
+    assert "cannot write the output: No space left on device" in done.stderr
+    assert 1 == done.stderr.count("\n")
+
+
+def test_closed_output(full):
+    """Without an output nothing is done at all; without a place for errors the status says it."""
+    shell = f"{sys.executable} -m nursery_otp dlq"
+
+    def run(rest):
+        return subprocess.run(f"{shell} {rest}", shell=True, env=ENVIRONMENT, capture_output=True, check=False)  # noqa: S602
+
+    done = run(f"purge '{full}' --all --yes >&-")
+    assert (1, b"nursery-otp: cannot write the output: the standard output is closed\n") == (
+        done.returncode,
+        done.stderr,
+    )
+    done = run(f"list '{full}' --limit 1 2>&-")
+    assert (0, 3) == (done.returncode, done.stdout.count(b"\n"))
+    done = run("list /no/such/file 2>&-")
+    assert (1, b"") == (done.returncode, done.stdout)

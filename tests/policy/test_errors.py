@@ -5,6 +5,7 @@ import pickle
 import pytest
 
 from nursery_otp._policy.errors import Ignore, InvalidSpec, OTPError, RestartLimitReached
+from nursery_otp._policy.timeouts import Timeouts
 
 
 def test_invalid_spec():
@@ -44,3 +45,19 @@ def test_pickle(error):
 def test_ignore_is_no_failure():
     """Ignore is an instruction, not an error of the family: `except OTPError` does not swallow it."""
     assert not issubclass(Ignore, OTPError)
+
+
+class Nasty:
+    """Its repr raises."""
+
+    def __repr__(self):
+        raise RuntimeError("nasty")
+
+
+def test_value_without_repr():
+    """The text of an error does not depend on the manners of the value that it is about."""
+    assert "a=<Nasty whose repr raised RuntimeError>: no" == str(InvalidSpec("a", Nasty(), "no"))
+    with pytest.raises(InvalidSpec, match=r"^default=<Nasty whose repr raised RuntimeError>: must be a number"):
+        Timeouts(default=Nasty())
+    with pytest.raises(InvalidSpec, match=r"ANY, not <Nasty whose repr raised RuntimeError>"):
+        Timeouts(rules={("a", Nasty()): 1})

@@ -312,7 +312,7 @@ VARIABLE_ERRORS = [
         (f"{PREFIX}DEFAULT", text, "must be a number > 0")
         for text in ("", "x", "0", "-1", "nan", "-inf", "long", "5 s", "True")
     ],
-    *[(f"{PREFIX}FACTOR", text, "must be a number > 0 and finite") for text in ("inf", "0", "nan")],
+    *[(f"{PREFIX}FACTOR", text, "must be a number from 1e-06 to 1e+06") for text in ("inf", "0", "nan")],
     (f"{PREFIX}WHILE_RESTARTING", "no", "must be one of 'wait', 'fail'"),
     (
         f"{PREFIX}RULES__Counter__divide",
@@ -367,3 +367,63 @@ def test_wrong_override(changes):
     """What does not hold in a policy does not hold in an override."""
     with pytest.raises(InvalidSpec):
         with_override(Timeouts(), **changes)
+
+
+# ------------------------------------------------------------------------------ the same thing twice
+
+
+@pytest.mark.parametrize("rules", [{"P.render": 2, "P": {"render": 3}}, {"P": {"render": 3}, "P.render": 2}], ids=str)
+def test_file_says_a_rule_twice(rules):
+    """A rule that is quoted at one place of a file and a table at another is an error, in either order."""
+    with pytest.raises(
+        InvalidSpec, match=r"^timeouts\.rules\.P\.render=.: is . at another place of the file otp\.toml$"
+    ):
+        with_table({"rules": rules})
+
+
+@pytest.mark.parametrize(
+    ("variables", "text"),
+    [
+        (
+            {"TIERS__LONG": "1", "TIERS__long": "2"},
+            f"{PREFIX}TIERS__long='2': says the same thing as environment {PREFIX}TIERS__LONG = 1.0; keep one of them",
+        ),
+        (
+            {"RULES__P.render": "1", "RULES__P__render": "long"},
+            f"{PREFIX}RULES__P__render='long': says the same thing as environment {PREFIX}RULES__P.render = 1.0; "
+            "keep one of them",
+        ),
+    ],
+    ids=["tiers", "rules"],
+)
+def test_environment_says_something_twice(variables, text):
+    """Two variables for the same thing with two values are an error, whichever comes first; with one they are not."""
+    with pytest.raises(InvalidSpec) as caught:
+        with_variables(variables)
+    assert text == str(caught.value)
+
+    first, *_ = variables.values()
+    with_variables(dict.fromkeys(variables, first))
+
+
+def test_environment_and_tiers_alike():
+    """Of tiers that only differ in capitals a variable must mean one, in whatever order they were given."""
+    for tiers in ({"Slow": 1, "slow": 2}, {"slow": 2, "Slow": 1}):
+        base = Timeouts(tiers=tiers)
+        assert {"Slow": 9, "slow": 2} == {
+            name: with_variables({"TIERS__Slow": "9"}, base).tiers[name] for name in ("Slow", "slow")
+        }
+        with pytest.raises(InvalidSpec, match=r"means any of the tiers .*; write it as one of them is"):
+            with_variables({"TIERS__SLOW": "9"}, base)
+        assert 9 == with_variables({"TIERS__SLOW": "9"}, Timeouts(tiers={"slow": 2})).tiers["slow"]
+
+
+@pytest.mark.parametrize("factor", [10**400, 1e308, 1e-320])
+def test_absurd_factor_of_a_source(factor):
+    """What no factor can be is refused from every source."""
+    with pytest.raises(InvalidSpec, match="must be a number from 1e-06 to 1e"):
+        with_table({"factor": factor})
+    with pytest.raises(InvalidSpec, match="must be a number from 1e-06 to 1e"):
+        with_override(Timeouts(), factor=factor)
+    with pytest.raises(InvalidSpec, match="must be a number"):
+        with_variables({"FACTOR": str(factor)})

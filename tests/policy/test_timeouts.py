@@ -189,3 +189,36 @@ def test_repr():
     text = "Timeouts(default=2, rules={Counter: 'long', ('a', ANY): inf}, handler_rules={Counter.reset: 1})"
     assert text == repr(policy)
     assert "Timeouts(tiers={'long': 1, 'critical': 60.0})" == repr(Timeouts(tiers={"long": 1}))
+
+
+@pytest.mark.parametrize("factor", [10**400, 10**10, 1e308, 1e-10, math.inf])
+def test_absurd_factor(factor):
+    """A factor that makes of a limit another kind of thing is refused, also one that no float holds."""
+    with pytest.raises(InvalidSpec, match=r"^factor=.*: must be a number from 1e-06 to 1e\+06$"):
+        Timeouts(factor=factor)
+
+
+numbers = st.integers(1, 10**308) | st.floats(5e-324, 1.7e308)
+
+
+@settings(max_examples=100, derandomize=True, deadline=None)
+@given(numbers, st.integers(1, 10**6) | st.floats(1e-6, 1e6))
+def test_limits_stay_limits(seconds, factor):
+    """However odd the numbers are, a finite limit times its factor is a finite limit, and not 0."""
+    policy = Timeouts(default=seconds, handler=seconds, rules={"a.b": seconds}, factor=factor)
+
+    for limit in (policy.limit("a.b"), policy.limit("c.d"), policy.limit("c.d", "handler")):
+        assert float is type(limit)
+        assert 0 < limit < math.inf
+
+
+@pytest.mark.parametrize("key", ["Counter.init", "terminate", ("Counter", "init")], ids=str)
+def test_callbacks_without_limits(key):
+    """A rule for the run of a callback that has no limit would have no effect: an error, as is asking for one."""
+    with pytest.raises(InvalidSpec, match="is no handler of messages: "):
+        Timeouts(handler_rules={key: 1})
+    for ask in (Timeouts().limit, Timeouts().explain):
+        with pytest.raises(InvalidSpec, match=r"^identifier=.*: is no handler of messages: "):
+            ask(key, "handler")
+    assert 1 == Timeouts(rules={key: 1}).limit(key)
+    Timeouts(handler_rules={"Counter.handle_info": 1, "handle_continue": 2})

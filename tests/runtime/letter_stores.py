@@ -67,9 +67,10 @@ class FakeStore:
             match change:
                 case AddLetter(letter):
                     letters[letter.id] = letter
-                case UpdateLetter(letter):
+                case UpdateLetter(letter, answered):
                     if letter.id in letters:
-                        letters[letter.id] = letter
+                        asked = letters[letter.id].requested and not answered
+                        letters[letter.id] = letter._replace(requested=letter.requested or asked)
                 case RemoveLetter(identity):
                     letters.pop(identity, None)
         self.disk.letters = letters

@@ -296,6 +296,23 @@ async def test_requested_meanwhile(disk, store):
         await until(lambda: stored(disk) == ["3"])
 
 
+async def test_requested_during_a_retry(disk, store):
+    """What is asked for while the letter is being sent anyway is not undone when that fails, and is answered once."""
+    async with tree_on(store):
+        bury(1, recipient=A)
+        await dead_letters().flush()
+        disk.by_hand("1-1", requested=True)  # the runtime has not looked at the file since
+        report = await dead_letters().retry()
+        assert 1 == len(report.failed)
+        await dead_letters().flush()
+        await until(lambda: 3 == dead_letters()[0].attempts)
+        await dead_letters().flush()
+        await dead_letters().refresh()
+        assert (3, False) == (dead_letters()[0].attempts, dead_letters()[0].requested)
+    (record,) = disk.letters.values()
+    assert (3, False) == (record.attempts, record.requested)
+
+
 async def test_requested_by_the_clock(disk, store):
     """With automatic retries the file is looked at as often as the letters."""
     async with tree_on(store, retry=AutomaticRetry(interval=0.01, min_age=1000)):

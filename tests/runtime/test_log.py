@@ -1,14 +1,35 @@
 """Where the runtime's own lines go: to the application's structlog, or else to logging; never to stdout."""
 
+import ast
 import logging
+from pathlib import Path
 
+import attrs
 import pytest
 import structlog
 from trio.testing import wait_all_tasks_blocked
 
-from nursery_otp import GenServer, Ignore, Stop, kill, open_supervisor, send_nowait, spawn, start
-from nursery_otp._runtime import log
+import nursery_otp
+from nursery_otp import (
+    CrashReport,
+    GenServer,
+    Ignore,
+    Name,
+    Stop,
+    cast,
+    kill,
+    open_supervisor,
+    send_nowait,
+    spawn,
+    start,
+    trace,
+)
+from nursery_otp._runtime import crash_reports, log
 from tests.runtime.helpers import Desk, idle
+
+SOURCES = sorted(
+    path for path in Path(nursery_otp.__file__).parent.rglob("*.py") if "log.write(" in path.read_text(encoding="utf-8")
+)
 
 
 async def crash():
@@ -170,3 +191,80 @@ async def test_no_handlers(tree, capsys):
     assert "" == captured.out
     assert "process_crashed" in captured.err
     assert "ValueError: boom" in captured.err
+
+
+STDLIB = [structlog.stdlib.filter_by_level, structlog.stdlib.render_to_log_kwargs]
+
+
+@pytest.fixture
+def to_stdlib():
+    """An application whose structlog hands fields on to logging, as structlog documents it for JSON formatters."""
+    structlog.configure(
+        processors=STDLIB,
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=False,
+    )
+    yield
+    structlog.reset_defaults()
+
+
+async def test_fields_of_log_records(tree, to_stdlib, caplog):
+    """No field has the name of an attribute of a LogRecord, which logging refuses; so these entries arrive as well."""
+
+    class Plain(GenServer):
+        @cast
+        def boom(self):
+            raise ValueError("boom")
+
+    plain = await tree.start(Plain, name=Name[Plain]("plain"), restart="temporary")
+
+    def broken(_event):
+        raise OSError("sink")
+
+    await trace(plain, broken)
+    send_nowait(plain, "surprise")
+    Plain.boom(plain)
+    await plain.wait()
+    await wait_all_tasks_blocked()
+
+    entries = {record.getMessage(): record for record in caplog.records if record.levelno >= logging.WARNING}
+    assert {"trace_detached", "unexpected_message", "process_crashed"} == entries.keys()
+    assert {"nursery_otp"} == {record.name for record in entries.values()}
+    assert ("plain", "Message(boom())") == (
+        entries["process_crashed"].registered_name,
+        entries["process_crashed"].last_message,
+    )
+    assert ValueError is entries["process_crashed"].exc_info[0]
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.stem)
+def test_names_of_fields(path):
+    """Nowhere does the library log a field that a LogRecord has, or a positional one of a logger."""
+    taken = {*vars(logging.makeLogRecord({})), "message", "asctime", "event", "msg", "level"} - {"exc_info"}
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "log.write":
+            assert [] == [word.arg for word in node.keywords if word.arg in taken]
+
+
+def test_names_of_crash_fields():
+    """The fields of a crash report have names in the log that no LogRecord has."""
+    assert set() == {*vars(logging.makeLogRecord({})), "message", "asctime"} & set(crash_reports._LOGGED.values())
+    assert {field.name for field in attrs.fields(CrashReport)} == crash_reports._LOGGED.keys()
+
+
+async def test_broken_logging_falls_back(tree, caplog):
+    """A line that the logging of an application fails on goes to logging, instead of nowhere."""
+
+    def broken(*_args):
+        raise OSError("disk full")
+
+    structlog.configure(processors=[broken])
+    try:
+        await spawn(crash).wait()
+    finally:
+        structlog.reset_defaults()
+
+    [record] = caplog.records
+    assert "process_crashed" in record.getMessage()
+    assert ValueError is record.exc_info[0]

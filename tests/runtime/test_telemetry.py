@@ -106,6 +106,32 @@ async def test_interruption(interruption, listen, seen):
     assert len(seen) == 2
 
 
+@pytest.mark.parametrize("interruption", [KeyboardInterrupt, SystemExit])
+@pytest.mark.parametrize("event", ["ended", "crashed", "started"])
+async def test_interruption_at_any_event(seen, listen, interruption, event):
+    """What is nobody's crash ends the tree and leaves it as it is; the process that emitted ends as it always does."""
+
+    def interrupted(*_event):
+        raise interruption
+
+    async def crash():
+        await trio.lowlevel.checkpoint()
+        raise ValueError("boom")
+
+    with pytest.raises(interruption):
+        async with open_supervisor():
+            runtime = current_runtime()
+            name = ("nursery_otp", "process", event)
+            runtime.telemetry.attach(name, interrupted)
+            runtime.telemetry.attach(name, listen)
+            ref = spawn(crash)
+            await trio.sleep_forever()
+
+    assert seen
+    assert not ref.alive
+    runtime.check_empty()
+
+
 async def test_names_of_users(bus, seen, listen):
     """An event of one's own may be called as one likes; it takes nothing over from the runtime's."""
     bus.attach(("nursery_otp", "process", "started"), listen)

@@ -1,10 +1,13 @@
 """Asking for limits and changing them while a tree runs."""
 
 import math
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 import trio
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from trio.testing import wait_all_tasks_blocked
 
 from nursery_otp import (
@@ -22,6 +25,9 @@ from nursery_otp import (
     spawn,
     timeout_report,
 )
+from nursery_otp._policy.timeout_rules import Origin
+from nursery_otp._runtime.limits import Limits
+from nursery_otp._runtime.telemetry import Telemetry
 from tests.runtime.helpers import Desk, idle
 
 HERE = f"runtime/{Path(__file__).name}"
@@ -254,3 +260,61 @@ async def test_policy_that_does_not_go_with_an_override(tree):
                 set_timeouts(policy)
             assert (3, 9) == (get_timeout("x"), get_timeout("y"))
     assert Timeouts(default=3, tiers={"night": 9}) == current_runtime().timeouts
+
+
+# ------------------------------------------------------------------------------- layers and another base
+
+
+async def test_set_timeouts_without_the_tier_of_an_override(tree):
+    """A policy that lacks a tier which an override changes is refused, and leaving the override still works."""
+    set_timeouts(Timeouts(tiers={"slow": 9}))
+    with override_timeouts(tiers={"slow": 5}):
+        with pytest.raises(InvalidSpec, match=r"^tiers\['slow'\]=5: is no tier; .*\(override at "):
+            set_timeouts(Timeouts())
+        inner = override_timeouts(rules={"x": "slow"})
+        inner.__enter__()
+        assert 5 == get_timeout("x")
+    assert 9 == get_timeout("x")
+    inner.__exit__(None, None, None)
+
+    assert Timeouts(tiers={"slow": 9}) == current_runtime().timeouts
+    set_timeouts(Timeouts())
+
+
+TIERS = st.dictionaries(st.sampled_from(["slow", "fast"]), st.sampled_from([1, 2]), max_size=1)
+RULES = st.dictionaries(
+    st.sampled_from(["a.b", "*.b", "a.*", "b", Desk, "Desk", Desk.echo, "Desk.echo"]),
+    st.sampled_from([1, 2, "slow", "fast"]),
+    max_size=2,
+)
+CHANGES = st.fixed_dictionaries({"tiers": TIERS}, optional={"rules": RULES, "handler_rules": RULES})
+STEPS = st.lists(
+    st.tuples(st.just("set"), CHANGES)
+    | st.tuples(st.just("push"), CHANGES)
+    | st.tuples(st.just("pop"), st.integers(0)),
+    max_size=12,
+)
+
+
+@settings(max_examples=400, derandomize=True, deadline=None)
+@given(STEPS)
+def test_a_layer_can_always_be_removed(steps):
+    """Whatever was set and laid over it in the meantime: removing a layer never fails, and leaves the others."""
+    limits = Limits(Timeouts(tiers={"slow": 3, "fast": 4}), Telemetry(lambda: 0.0, lambda _error: None))
+    base, layers = limits.policy, []
+    for step, value in steps:
+        if step == "pop":
+            if layers:
+                limits.remove(layers.pop(value % len(layers)))
+            continue
+        with suppress(InvalidSpec):
+            if step == "set":
+                policy = Timeouts(**value)
+                limits.replace(policy, Origin("set"))
+                base = policy
+            else:
+                layers.append(limits.push(value, Origin("push")))
+    for layer in layers:
+        limits.remove(layer)
+
+    assert base == limits.policy

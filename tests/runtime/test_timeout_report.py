@@ -19,11 +19,16 @@ from nursery_otp import (
     Stop,
     Timeouts,
     call,
+    call_with_timeout,
     cast,
     current_runtime,
+    get_state,
+    get_status,
+    get_timeout,
     observe_timeouts,
     open_supervisor,
     override_timeouts,
+    send,
     stop,
     timeout_report,
 )
@@ -96,7 +101,60 @@ async def test_what_is_only_known_by_its_label(tree):
     assert (3, 1) == (line.limit, line.fired)
 
 
+class Junior(Clerk):
+    """The same handlers; rules for its base hold for it as well."""
+
+
+async def use_within(junior):
+    with pytest.raises(CallTimeout):
+        await Junior.slow.within(0.1)(junior, 3)
+
+
+async def use_request(junior):
+    with pytest.raises(CallTimeout):
+        await Junior.slow.request(junior, 3).receive(within=0.1)
+
+
+async def use_message(junior):
+    with pytest.raises(CallTimeout):
+        await call_with_timeout(junior, Clerk.slow.message(3), within=0.1)
+
+
+@pytest.mark.parametrize("use", [use_within, use_request, use_message])
+async def test_limit_of_what_was_only_called_with_another(autojump_clock, use):
+    """The limit in a report is the policy's with all of its rules, although every call so far had one of its own."""
+    async with open_supervisor(timeouts=Timeouts(rules={Clerk: 30})) as tree:
+        await use(await tree.start(Junior))
+        line = timeout_report().line("Junior.slow")
+        assert (30, 1) == (line.limit, line.fired)
+        assert line.limit == get_timeout(Junior.slow)
+        tree.shutdown()
+
+
+async def test_limit_of_system_calls(autojump_clock):
+    """So it is for system calls, with and without a limit of their own."""
+    async with open_supervisor(timeouts=Timeouts(rules={Clerk: 30})) as tree:
+        junior = await tree.start(Junior)
+        await get_state(junior)
+        await get_status(junior, within=1)
+        assert [30, 30] == [timeout_report().line(f"Junior.{name}").limit for name in ("get_state", "get_status")]
+        tree.shutdown()
+
+
 # ----------------------------------------------------------------------------------------- observing
+
+
+async def test_limit_of_what_was_only_observed(autojump_clock):
+    """So it is for handlers that are no coroutines, and for sends: they are observed, but nothing asks for a limit."""
+    async with open_supervisor(timeouts=Timeouts(rules={Clerk: 30}, handler_rules={Clerk: 20})) as tree:
+        junior = await tree.start(Junior)
+        with observe_timeouts():
+            await Junior.echo(junior, 1)
+            await send(junior, "x", confirm="handled", within=1)
+        report = timeout_report()
+        assert (20, 1) == (report.line("Junior.echo", "handler").limit, report.line("Junior.echo", "handler").observed)
+        assert 30 == report.line("Junior.send", "send").limit
+        tree.shutdown()
 
 
 async def test_observing(clerk, autojump_clock):
@@ -229,8 +287,8 @@ durations = st.lists(st.floats(0, 2 * LONGEST), min_size=1, max_size=60)
 @given(durations)
 def test_percentiles(values):
     """Percentiles are those of the sorted durations, within 1 % and a microsecond; very long ones are cut off."""
-    bus = Telemetry(lambda: 0.0, print)
-    observation = Observation(bus)
+    bus = Telemetry(lambda: 0.0, lambda _error: None)
+    observation = Observation(bus, lambda *_asked: None)
     observation.begin()
     about = {"operation": "a.b", "target": None, "caller": None, "result": "ok"}
     for value in values:
@@ -247,8 +305,8 @@ def test_percentiles(values):
 def test_histograms_are_bounded(monkeypatch):
     """Operations beyond the bound are observed together."""
     monkeypatch.setattr(timeout_observation, "TABLE_SIZE", 3)
-    bus = Telemetry(lambda: 0.0, print)
-    observation = Observation(bus)
+    bus = Telemetry(lambda: 0.0, lambda _error: None)
+    observation = Observation(bus, lambda *_asked: None)
     observation.begin()
     for number in range(10):
         about = {"operation": f"a.b{number}", "target": None, "caller": None, "result": "ok"}

@@ -1,11 +1,13 @@
 """A file of letters from outside: what a filter finds, and what is changed."""
 
+import sqlite3
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nursery_otp import StoreError
-from nursery_otp.stores import SQLiteStore
+from nursery_otp import InvalidSpec, StoreError
+from nursery_otp.stores import SQLiteStore, _connecting
 from nursery_otp.stores.files import LetterFile, LetterFilter
 from tests.stores.letters import add, letter, outside
 
@@ -173,3 +175,32 @@ def test_other_files(tmp_path):
     for path, problem in [(text, "no SQLite database"), (songs, "another application"), (empty, "or empty")]:
         with pytest.raises(StoreError, match=problem):
             LetterFile(path)
+
+
+@pytest.mark.parametrize("path", ["", ":memory:", "a\0b", 3])
+@pytest.mark.parametrize("writable", [False, True])
+def test_no_path(path, writable):
+    """What is no path, or no file to SQLite, is refused as by the store."""
+    with pytest.raises(InvalidSpec, match="path"):
+        LetterFile(path, writable=writable)
+
+
+def test_locked_file_is_not_read_as_if_it_were_not(path):
+    """Only a file that may not be written is read without its locks."""
+    connection = sqlite3.connect(path, isolation_level=None)
+    connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+    connection.execute("BEGIN EXCLUSIVE")
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(StoreError, match="locked"):
+        patch.setattr(_connecting, "LOCK_PATIENCE", 0.0)
+        LetterFile(path)
+    connection.close()
+
+
+@settings(max_examples=50, deadline=None)
+@given(FILTERS, st.none() | st.integers(1, 5))
+def test_outlines(path, which, limit):
+    """An outline has the same letters as the selection."""
+    with LetterFile(path) as file, file.looking():
+        full = [(each.id, each.recipient_kind, each.recipient, True) for each in file.select(which, limit=limit)]
+
+        assert full == list(file.outline(which, limit=limit))

@@ -199,11 +199,104 @@ def test_durable_settings(store):
 
 def test_defaults_of_the_table(store):
     """A column that an insert leaves out gets what the letter has there."""
-    for insert in (schema.ADD, schema.ADD_USUAL, schema.ADD_USUAL_NO_CAUSE):
-        each = letter(1)
-        insert.carry_out(store._connection, [each])
-        assert [each] == store.reload()
-        store.write([RemoveLetter("1-1")])
+    assert schema.TABLE_DEFAULTS.keys() == set(schema.COLUMNS) - {
+        *("id", "recipient", "message", "reason", "first_failure", "last_attempt")
+    }
+    required = set(schema.COLUMNS) - schema.TABLE_DEFAULTS.keys()
+    each = letter(1, idempotency_key=None)
+    statement = schema.insert(tuple(required), (), False, 1)
+    store._connection.execute(statement, [getattr(each, column) for column in required])
+
+    assert [each] == store.reload()
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.lists(
+        st.builds(
+            letter,
+            st.integers(0, 10**6),
+            recipient_kind=st.sampled_from(["name", "ref"]),
+            recipient=st.sampled_from(["a", "b"]),
+            attempts=st.integers(0, 2),
+            first_failure=st.sampled_from([0.0, 1.0, 2]),
+            last_attempt=st.sampled_from([0.0, 1.0, 2]),
+            state=st.sampled_from(["waiting", "exhausted"]),
+            cause=st.sampled_from([None, "why"]),
+            trace=st.sampled_from([None, "{}"]),
+            requested=st.booleans(),
+        ),
+        min_size=1,
+        max_size=120,
+        unique_by=lambda each: each.id,
+    ),
+    st.sampled_from([1, 3, 50]),
+)
+def test_what_letters_have_in_common(tmp_path_factory, letters, at_once):
+    """Whatever is the same in letters that are added together, each is stored as it is."""
+    store = SQLiteStore(tmp_path_factory.mktemp("common") / "letters.sqlite")
+    store.open()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(schema, "AT_ONCE", at_once)
+        store.write(add(*letters))
+
+    assert letters == store.reload()
+    store.close()
+
+
+@pytest.mark.parametrize("kind", [AddLetter, UpdateLetter])
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("state", "bogus"),
+        ("recipient_kind", "x"),
+        ("recipient", b"x"),
+        ("id", ""),
+        ("id", None),
+        ("attempts", -1),
+        ("attempts", 1.5),
+        ("attempts", "3"),
+        ("attempts", True),
+        ("attempts", 2**63),
+        ("message", 5),
+        ("requested", 1),
+        ("first_failure", "x"),
+        ("first_failure", 10**400),
+        ("first_failure", float("inf")),
+        ("last_attempt", float("-inf")),
+        ("last_attempt", float("nan")),
+    ],
+)
+def test_wrong_letters(store, kind, field, value):
+    """A letter that could not be read again is not stored, and neither is what came with it."""
+    wrong = letter(2)._replace(**{field: value})
+    with pytest.raises(InvalidSpec, match=field):
+        store.write([*add(letter(1)), kind(wrong)])
+
+    assert [] == store.reload()
+
+
+def test_request_that_the_runtime_has_not_seen(path, store):
+    """A delivery that somebody asks for is not undone by an update that knows nothing of it, until it is answered."""
+    store.write(add(letter(1)))
+    outside(path, "UPDATE letters SET requested = 1")
+    store.write([UpdateLetter(letter(1, attempts=2))])
+    assert store.changed()
+    assert [letter(1, attempts=2, requested=True)] == store.reload()
+
+    store.write([UpdateLetter(letter(1, attempts=3), answered=True)])
+    assert [letter(1, attempts=3)] == store.reload()
+    store.write([UpdateLetter(letter(1, requested=True))])
+    assert [letter(1, requested=True)] == store.reload()
+
+
+def test_path_with_two_slashes(tmp_path):
+    """A path that begins with two slashes is a path, and no host."""
+    store = SQLiteStore(f"/{tmp_path}/letters.sqlite")
+
+    assert 1 == store.open().epoch
+    store.close()
+    assert ["letters.sqlite"] == [each.name for each in tmp_path.iterdir()]
 
 
 # ------------------------------------------------------------------------------- several at the file

@@ -224,13 +224,64 @@ def test_damaged_database(tmp_path):
 
 
 def test_text_that_is_not_utf8(tmp_path):
-    """A text in the file that nobody can read is an error of the store, not of Python."""
+    """A text in the file that nobody can read is lasting trouble of the store, not an error of Python."""
     path = tmp_path / "letters.sqlite"
     store = opened(path)
     store.write(add(letter(1)))
-    outside(path, "UPDATE letters SET reason = CAST(x'ff' AS TEXT)")
+    for damage, problem in [("CAST(x'ff' AS TEXT)", "UTF-8"), ("x'ff'", "'1-1' is damaged.*utf-8")]:
+        outside(path, f"UPDATE letters SET reason = {damage}")  # noqa: S608
+        with pytest.raises(StoreError, match=problem) as caught:
+            store.reload()
 
-    assert "UTF-8" in passing(store.reload)
+        assert caught.value.lasting
+
+
+@pytest.mark.parametrize(
+    ("damage", "problem"),
+    [
+        ("DELETE FROM store", "how often it was opened"),
+        ("INSERT INTO store VALUES (7)", "how often it was opened"),
+        ("UPDATE store SET epoch = 'abc'", "how often it was opened"),
+        ("UPDATE store SET epoch = 9223372036854775807", "how often it was opened"),
+        ("DROP TABLE letters", "no such table: letters"),
+        ("DROP TABLE store", "no such table: store"),
+        ("ALTER TABLE letters DROP COLUMN trace", "no such column: trace"),
+        ("PRAGMA user_version = 0", "does not say its version"),
+    ],
+)
+def test_tables_that_somebody_has_worked_on(tmp_path, damage, problem):
+    """Tables that are not ours any more are lasting trouble, before anything is changed."""
+    path = tmp_path / "letters.sqlite"
+    opened(path).close()
+    outside(path, damage)
+    with pytest.raises(StoreError, match=problem) as caught:
+        opened(path)
+
+    assert caught.value.lasting
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names here")
+def test_pipe(tmp_path):
+    """A pipe with a name is refused, and not waited for."""
+    os.mkfifo(tmp_path / "pipe")
+
+    assert "this is no file" in passing(SQLiteStore(tmp_path / "pipe").open)
+
+
+def test_program_that_changes_its_directory(tmp_path, monkeypatch):
+    """A relative path means the same file all the time."""
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+    monkeypatch.chdir(tmp_path / "a")
+    store = opened("letters.sqlite")
+    store.write(add(letter(1)))
+    monkeypatch.chdir(tmp_path / "b")
+    store.write(add(letter(2)))
+    store.close()
+    assert 2 == store.open().epoch
+
+    assert [letter(1), letter(2)] == store.reload()
+    assert ["letters.sqlite", []] == [str(store), list((tmp_path / "b").iterdir())]
 
 
 def test_program_without_sqlite3_is_not_needed():

@@ -142,8 +142,8 @@ class ClientCall(OperationHandle, Generic[S, P, R]):
         the request, `TypeError` for wrong arguments, before anything is sent. OTP: `gen_server:call/2,3`.
         """
         call = self._call(address, args, kwargs)
-        limit = self._limit
-        return call.perform(call.runtime.limits.calls[self._operation] if limit is None else limit)
+        limit, usual = self._limit, call.runtime.limits.calls[self._operation]  # asked in any case, for the report
+        return call.perform(usual if limit is None else limit)
 
     def _call(self, address: Any, args: Any, kwargs: Any) -> Call:
         self._handler.check(self._label, args, kwargs)
@@ -166,7 +166,9 @@ class ClientCall(OperationHandle, Generic[S, P, R]):
 
     def request(self, address: Address[S], /, *args: P.args, **kwargs: P.kwargs) -> Request[R]:
         """Send the request now, and wait for the reply later. OTP: `gen_server:send_request/2`."""
-        return send_request(self._call(address, args, kwargs))
+        call = self._call(address, args, kwargs)
+        call.runtime.limits.calls[self._operation]  # the report shows it, although the wait has a limit of its own
+        return send_request(call)
 
     def message(self, *args: P.args, **kwargs: P.kwargs) -> Message:
         """The request as a value."""

@@ -39,9 +39,8 @@ async def _ask(target: Any, operation: str, action: Callable[[ServerLoop], Any],
     label = operation if service is None else f"{service.__name__}.{operation}"
     call = SystemCall(label, operation, (), {}, target)
     call.action = action
-    if within is None:
-        return await call.perform(call.runtime.limits.of_system_call(service, operation))
-    return await call.perform(checked_limit(within))
+    limit = call.runtime.limits.of_system_call(service, operation)
+    return await call.perform(limit if within is None else checked_limit(within))
 
 
 async def get_state(target: Address[S], *, within: float | None = None) -> S:

@@ -19,9 +19,10 @@ async def call_with_timeout(target: Address[Any], message: Message, *, within: f
     """Send a request that is a value, and wait for the reply.
 
     It is the call `Server.operation(target, ...)` for code that has the request already: from a queue, from a dead
-    letter, from `Counter.add.message(4)`. The limit is that of the policy for this operation of the server at
-    `target`, or `within` seconds if given (`math.inf`: none; 0: send, but do not wait). While the target is being
-    restarted its class is not known, and a rule counts only if it is about the name of the operation.
+    letter, from `Counter.add.message(4)`. `Server` is the class of the server at `target`, and the limit that of the
+    policy for its operation (a client function of a base class has the limit of that class instead), or `within`
+    seconds if given (`math.inf`: none; 0: send, but do not wait). While the target is being restarted its class is not
+    known, and a rule counts only if it is about the name of the operation.
 
     Raises what a call raises, and `InvalidSpec` if `message` is no `Message`. OTP: `gen_server:call/2,3`.
 

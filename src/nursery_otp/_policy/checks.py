@@ -39,6 +39,12 @@ def number(field: str, value: Any, low: float, below: float) -> None:
         )
 
 
+def finite(field: str, value: Any) -> None:
+    """`value` is a number that a float can hold."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(_as_float(value)):
+        raise InvalidSpec(field, value, "must be a finite number")
+
+
 def count(field: str, value: Any, *, minimum: int = 0, infinite: bool = True) -> None:
     """`value` is a whole number of at least `minimum`, or `math.inf` where that makes sense."""
     if infinite and value == math.inf:

@@ -68,7 +68,7 @@ def check_letter(record: LetterRecord) -> LetterRecord:
         checks.instance(field, getattr(record, field), (str, type(None)), "must be text or None")
     for field in TIMES:
         checks.instance(field, getattr(record, field), (int, float), "must be a Unix time in seconds")
-        checks.number(field, getattr(record, field), -float("inf"), float("inf"))
+        checks.finite(field, getattr(record, field))
     checks.one_of("recipient_kind", record.recipient_kind, RECIPIENT_KINDS)
     checks.one_of("state", record.state, STATES)
     checks.count("attempts", record.attempts, infinite=False)
@@ -89,9 +89,14 @@ class AddLetter:
 
 @attrs.frozen
 class UpdateLetter:
-    """This is how the letter stands now. No effect if it is not there any more: somebody else has removed it."""
+    """This is how the letter stands now. No effect if it is not there any more: somebody else has removed it.
+
+    Somebody may have asked for its delivery (`requested`) since it was last read, and that must not get lost: such a
+    request stays until an update is `answered`, which says that what was asked for has been tried.
+    """
 
     letter: LetterRecord
+    answered: bool = False
 
 
 @attrs.frozen

@@ -12,6 +12,12 @@ from nursery_otp._policy.errors import InvalidSpec
 from nursery_otp._policy.exits import safe_repr
 from nursery_otp._policy.timeout_patterns import ANY, Parts, is_open, part_of
 
+UNLIMITED = {
+    "init": "init has no limit but the ones that it sets itself, such as trio.fail_after",
+    "terminate": "terminate has the limit that the child's shutdown gives it",
+}
+"""Callbacks that handle no message, so that no limit of handlers holds for them; and what does."""
+
 _KEYS = "must be a server class, a client function such as Counter.divide, text, or a tuple"
 
 
@@ -122,12 +128,21 @@ def key_of(field: str, given: Any, *, calls: bool) -> Key:
     else:
         raise InvalidSpec(field, given, _KEYS)
     if not is_open(parts):
+        if not calls:
+            check_limited(field, given, parts)
         return ExactKey(parts)
     if len(parts) == 1:
         raise InvalidSpec(
             field, given, "would match no operation, which has two parts: service and name, as in '*.name'"
         )
     return PatternKey(parts)
+
+
+def check_limited(field: str, given: Any, parts: Parts) -> None:
+    """Refuse what no limit of handlers holds for, so that nobody relies on one."""
+    name = parts[-1]
+    if isinstance(name, str) and name in UNLIMITED:
+        raise InvalidSpec(field, given, f"is no handler of messages: {UNLIMITED[name]}")
 
 
 def _server_class(field: str, given: type[Any]) -> type[Any]:

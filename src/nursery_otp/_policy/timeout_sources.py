@@ -6,7 +6,6 @@ remembers its source.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
@@ -18,7 +17,7 @@ from nursery_otp._policy.errors import InvalidSpec
 from nursery_otp._policy.suggestions import did_you_mean, nearest
 from nursery_otp._policy.timeout_keys import key_of, replaces
 from nursery_otp._policy.timeout_rules import Origin
-from nursery_otp._policy.timeouts import CODE, FIELDS, WHILE_RESTARTING, Place, Timeouts, with_origins
+from nursery_otp._policy.timeouts import CODE, FACTORS, FIELDS, WHILE_RESTARTING, Place, Timeouts, with_origins
 
 RULE_FIELDS = ("rules", "handler_rules")
 TABLE = "timeouts"
@@ -99,11 +98,17 @@ def from_arguments(given: Mapping[str, Any], policy: Timeouts, origin: Origin, f
     return changes
 
 
-def _check_known_tiers(tiers: Mapping[Any, Any], policy: Timeouts) -> None:
+def check_tiers_exist(changes: Iterable[Change], policy: Timeouts, *, source: str) -> None:
+    """`InvalidSpec` if changes that were made for another policy would invent tiers in this one; it names `source`."""
+    tiers = {change.place[1]: change.value for change in changes if change.place[0] == "tiers"}
+    _check_known_tiers(tiers, policy, f" ({source})")
+
+
+def _check_known_tiers(tiers: Mapping[Any, Any], policy: Timeouts, source: str = "") -> None:
     for name, seconds in tiers.items():
         if name not in policy.tiers and name != "default":
             known = ", ".join(policy.tiers)
-            problem = f"is no tier; there are {known}{did_you_mean(str(name), policy.tiers)}"
+            problem = f"is no tier; there are {known}{did_you_mean(str(name), policy.tiers)}{source}"
             raise InvalidSpec(f"tiers[{name!r}]", seconds, problem)
 
 
@@ -164,7 +169,15 @@ def find_table(document: Mapping[str, Any], file: str, *, of_project: bool) -> M
 
 def from_environment(environ: Mapping[str, str], policy: Timeouts) -> list[Change]:
     """The changes that environment variables describe, for a policy that has all other sources in it."""
-    return [_change(variable, environ[variable], policy) for variable in sorted(environ) if variable.startswith(FAMILY)]
+    changes: dict[Place, Change] = {}
+    for variable in sorted(environ):
+        if variable.startswith(FAMILY):
+            change = _change(variable, environ[variable], policy)
+            before = changes.setdefault(change.place, change)
+            if before.value != change.value:
+                problem = f"says the same thing as {before.origin.text} = {before.value!r}; keep one of them"
+                raise InvalidSpec(variable, environ[variable], problem)
+    return list(changes.values())
 
 
 def _change(variable: str, text: str, policy: Timeouts) -> Change:
@@ -187,7 +200,13 @@ def _change(variable: str, text: str, policy: Timeouts) -> Change:
 
 def _tier(name: str, policy: Timeouts) -> str | None:
     """The names of variables are in capitals, those of tiers are not."""
-    return next((tier for tier in policy.tiers if tier.upper() == name.upper()), None)
+    if name in policy.tiers:
+        return name
+    meant = [tier for tier in policy.tiers if tier.upper() == name.upper()]
+    if len(meant) > 1:
+        known = ", ".join(map(repr, meant))
+        raise InvalidSpec(f"{PREFIX}TIERS__{name}", name, f"means any of the tiers {known}; write it as one of them is")
+    return next(iter(meant), None)
 
 
 def _known(policy: Timeouts) -> list[str]:
@@ -205,7 +224,8 @@ def _number(variable: str, text: str, policy: Timeouts | None = None) -> float |
         seconds = float(text)
     except ValueError:
         raise InvalidSpec(variable, text, f"must be a number > 0{also}{did_you_mean(text, tiers)}") from None
-    finite = variable == f"{PREFIX}FACTOR"
-    if not 0 < seconds or (finite and seconds == math.inf):
-        raise InvalidSpec(variable, text, f"must be a number > 0{' and finite' if finite else also}")
+    if variable == f"{PREFIX}FACTOR" and not FACTORS[0] <= seconds <= FACTORS[1]:
+        raise InvalidSpec(variable, text, f"must be a number from {FACTORS[0]:g} to {FACTORS[1]:g}")
+    if not 0 < seconds:
+        raise InvalidSpec(variable, text, f"must be a number > 0{also}")
     return seconds

@@ -14,7 +14,7 @@ from nursery_otp._policy import checks
 from nursery_otp._policy.errors import InvalidSpec
 from nursery_otp._policy.suggestions import did_you_mean
 from nursery_otp._policy.timeout_explained import ShadowedRule, TimeoutExplanation, TimeoutKind
-from nursery_otp._policy.timeout_keys import OperationHandle, key_of, shown, subject_of
+from nursery_otp._policy.timeout_keys import OperationHandle, check_limited, key_of, shown, subject_of
 from nursery_otp._policy.timeout_rules import Origin, Rule, RuleBook
 
 WHILE_RESTARTING = ("wait", "fail")
@@ -177,7 +177,10 @@ class Timeouts:
     def _candidates(self, identifier: Any, kind: TimeoutKind) -> list[Any]:
         if kind == "call" and isinstance(identifier, OperationHandle) and not identifier.waits:
             raise InvalidSpec("identifier", identifier, "is a cast, which waits for nothing; ask with kind='handler'")
-        return self._books[kind].candidates(subject_of(identifier))
+        subject = subject_of(identifier)
+        if kind == "handler":
+            check_limited("identifier", identifier, subject.parts)
+        return self._books[kind].candidates(subject)
 
     def _fallback(self, field: str) -> ShadowedRule:
         seconds = getattr(self, field)

@@ -71,12 +71,12 @@ def _status(process: Process) -> tuple[str | None, str | None]:
     if describe is not None:
         try:
             status = dict(describe(status))  # a dict of our own, that does nothing when it is read
-        except BaseException as problem:
+        except BaseException as problem:  # noqa: ASYNC103 - it is a plain function; what is fatal ends the tree
             if not isinstance(problem, Exception):
                 process.runtime.take_fatal(problem)
             # What was to be hidden is not known, so nothing is shown; the text of the problem may contain it as well.
             hidden = f"(not shown: format_status raised {type(problem).__name__})"
-            return hidden if status else None, hidden
+            return hidden if status else None, hidden  # noqa: ASYNC104
     message = shown(status["message"]) if "message" in status else None
     return message, shown(status["state"]) if "state" in status else None
 

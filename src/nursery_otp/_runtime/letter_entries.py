@@ -7,7 +7,7 @@ retries a letter makes an `Entry` of it. Times are those of the runtime's clock;
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 from nursery_otp._policy.dead_letters import DeadLetter, FormerRecipient, UnreadableMessage
@@ -48,12 +48,14 @@ class Snapshot(NamedTuple):
     state: LetterState
     requested: bool
     trace: str | None
+    answered: bool
 
 
 class Entry:
     """A dead letter that somebody has to do with."""
 
     __slots__ = (
+        "answered",
         "attempts",
         "cause",
         "claimed",
@@ -90,6 +92,7 @@ class Entry:
         self.state: LetterState = "waiting"
         self.claimed = False  # somebody is sending it right now
         self.requested = False
+        self.answered = False  # it was requested, and the store does not know yet that it has been tried
         self.due: float | None = None
         self.kind: RecipientKind | None = None  # these three only if it comes from a store
         self.text: str | None = None
@@ -150,6 +153,7 @@ class Entry:
             self.state,
             self.requested,
             self.trace or dump_context(self.context),
+            self.answered,
         )
 
     def original(self, telemetry: Telemetry) -> TraceContext | None:
@@ -216,16 +220,37 @@ def record_of(
     """What a store keeps of it. Runs in a worker thread; raises what `encode` raises."""
     if isinstance(kept, Snapshot):
         return _record_of_snapshot(kept, identity, key, offset, encode)
-    when, recipient, message, reason, info, cause, context = kept
-    kind, text = _address(recipient)
+    return record_of_raw(kept, address(kept[1]), identity, key, offset, encode)
+
+
+def record_of_raw(
+    raw: Raw, to: tuple[RecipientKind, str], identity: str, key: str, offset: float, encode: Callable[[object], str]
+) -> LetterRecord:
+    """What a store keeps of a letter that was only buried, `to` being the address of its recipient."""
+    when, _, message, reason, info, cause, context = raw
+    kind, text = to
     when += offset
     if info is None and context is None:
         # As LetterRecord(...) does, in a third of the time; there may be thousands.
         return _tuple(
             LetterRecord,
             (
-                *(identity, kind, text, encode(message), reason, "{}", 1, when, when, key, None, cause),
-                *("waiting", False, None),
+                # one display: joining two takes longer
+                identity,
+                kind,
+                text,
+                encode(message),
+                reason,
+                "{}",
+                1,
+                when,
+                when,
+                key,
+                None,
+                cause,
+                "waiting",
+                False,
+                None,
             ),
         )
     info = info or _NO_INFO
@@ -249,7 +274,7 @@ def record_of(
 def _record_of_snapshot(
     snapshot: Snapshot, identity: str, key: str, offset: float, encode: Callable[[object], str]
 ) -> LetterRecord:
-    kind, recipient = _address(snapshot.recipient)
+    kind, recipient = address(snapshot.recipient)
     return LetterRecord(
         identity,
         snapshot.kind or kind,
@@ -269,7 +294,7 @@ def _record_of_snapshot(
     )
 
 
-def _address(recipient: object) -> tuple[RecipientKind, str]:
+def address(recipient: object) -> tuple[RecipientKind, str]:
     """Who it is for, as text. Refs of the dead are made when needed, which is no work for another thread."""
     if isinstance(recipient, Name):
         return "name", recipient.text
@@ -329,6 +354,13 @@ class LetterIds:
         """The letter is gone."""
         if number < 1:
             self._known.pop(self._loaded.pop(number, ""), None)
+
+    def several(self, numbers: Sequence[int]) -> list[str]:
+        """The ids of these letters."""
+        if min(numbers, default=0) >= self._first[-1]:
+            prefix = self._prefixes[-1]
+            return [f"{prefix}-{number}" for number in numbers]
+        return [self[number] for number in numbers]
 
     def __getitem__(self, number: int) -> str:
         if number >= self._first[-1]:

@@ -218,6 +218,8 @@ class Mirror:
         for task in batch.tasks:
             if task.kept is None:
                 self._gone.pop(task.number, None)
+            elif task.kept.answered and isinstance(entry := queue.letters.get(task.number), Entry):
+                entry.answered = False
         self._report_not_stored(written.not_stored)
         self._worked()
         emit = queue.runtime.telemetry.letters_stored
@@ -266,8 +268,10 @@ class Mirror:
             if record is None:
                 if self.is_durable(number):
                     queue.remove(number, "purged")
-            elif record.requested and number not in self.pending and not queue.entry(number).requested:
-                queue.retrying.request(number)
+            elif record.requested:
+                entry = queue.entry(number)
+                if not entry.requested and not entry.answered:  # if answered, the store has yet to be told
+                    queue.retrying.request(number)
 
     # --------------------------------------------------------------------------------- being waited for
 

@@ -260,6 +260,7 @@ class Retrying:
             self._scope.cancel(reason="a dead letter is asked for")
 
     def _answered(self, entry: Entry, number: int) -> None:
+        entry.answered = entry.answered or entry.requested
         entry.requested = False
         self.requested.pop(number, None)
 

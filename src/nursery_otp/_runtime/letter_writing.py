@@ -15,11 +15,12 @@ from nursery_otp._policy.letters import (
     LetterChange,
     LetterRecord,
     LetterStore,
+    RecipientKind,
     RemoveLetter,
     UpdateLetter,
     check_letter,
 )
-from nursery_otp._runtime.letter_entries import LetterIds, Raw, Snapshot, record_of
+from nursery_otp._runtime.letter_entries import LetterIds, Raw, Snapshot, address, record_of, record_of_raw
 from nursery_otp.errors import CannotStore
 
 BREATH_EVERY = 200
@@ -87,12 +88,16 @@ class Writer:
 
     def _fresh(self, batch: Batch, not_stored: dict[int, str]) -> list[tuple[int, LetterChange]]:
         """Letters that were only buried; there may be thousands."""
-        ids, key, offset, encode = self.ids, self.key, self.offset, self.store.encode
+        key, offset, encode = self.key, self.offset, self.store.encode
         changes: list[tuple[int, LetterChange]] = []
-        for count, (number, raw) in enumerate(batch.fresh, start=1):
-            identity = ids[number]
+        ids = self.ids.several([number for number, _ in batch.fresh])
+        addresses: dict[int, tuple[RecipientKind, str]] = {}  # by id: letters mostly have a recipient in common
+        for count, ((number, raw), identity) in enumerate(zip(batch.fresh, ids, strict=True), start=1):
             try:
-                record: LetterRecord | None = record_of(raw, identity, key + identity, offset, encode)
+                to = addresses.get(id(raw[1]))
+                if to is None:
+                    to = addresses[id(raw[1])] = address(raw[1])
+                record: LetterRecord | None = record_of_raw(raw, to, identity, key + identity, offset, encode)
             except Exception:
                 record = self._record(number, identity, raw, not_stored)
             if record is not None:
@@ -107,7 +112,7 @@ class Writer:
         problems: dict[int, str] = {}
         record = self._record(task.number, task.identity, task.kept, problems)
         if record is not None:
-            return AddLetter(record) if task.new else UpdateLetter(record)
+            return AddLetter(record) if task.new else UpdateLetter(record, task.kept.answered)
         if task.new:
             not_stored |= problems
         return None  # if the store has it, then as it was before

@@ -17,7 +17,7 @@ from weakref import WeakKeyDictionary
 from nursery_otp._policy import checks
 from nursery_otp._policy.timeout_keys import Operation, Subject
 from nursery_otp._policy.timeout_rules import Origin
-from nursery_otp._policy.timeout_sources import Change, apply_changes, from_arguments, stamped
+from nursery_otp._policy.timeout_sources import Change, apply_changes, check_tiers_exist, from_arguments, stamped
 from nursery_otp._policy.timeouts import Timeouts
 from nursery_otp._runtime.interrupts import protected
 
@@ -134,6 +134,8 @@ class Limits:
     def replace(self, policy: Timeouts, origin: Origin) -> Timeouts:
         """Another policy below the overrides; the one that was there. Nothing changes if they do not go together."""
         before, base = self._base, stamped(policy, origin)
+        for layer in self._layers:
+            check_tiers_exist(layer.changes, base, source=layer.origin.text)
         self._install(base, self._layers)
         return before
 
@@ -145,7 +147,8 @@ class Limits:
 
     def remove(self, layer: Layer) -> None:
         """Take one layer away, wherever it lies."""
-        # Without it the others still hold: fewer rules contradict each other less, and tiers are never invented here.
+        # Without it the others still hold: fewer rules contradict each other less, and no layer has invented a tier
+        # that another one needs (`replace` sees to that as well).
         self._install(self._base, [other for other in self._layers if other is not layer])
 
     def _install(self, base: Timeouts, layers: list[Layer]) -> None:
@@ -178,7 +181,8 @@ class Limits:
 
     def of_system_call(self, service: type[Any] | None, operation: str) -> float:
         """The limit of `get_state` and the like, which wait their turn like calls."""
-        asked: Any = operation if service is None else Operation(service, operation)
+        asked = subject_of_label(operation) if service is None else Operation(service, operation)
+        self.remember(str(operation if service is None else asked), "call", asked)
         return self.policy.limit(asked)
 
     def remember(self, label: str, kind: FiredKind, asked: Operation | Subject) -> None:
@@ -193,8 +197,7 @@ class Limits:
 
     def of_send(self, recipient: Any) -> float:
         """The limit of a supervised send: `send_label` says under which name rules are about it."""
-        service = getattr(getattr(recipient, "_process", None), "behaviour", None)
-        return self.sends[getattr(service, "service", None) or send_label(recipient)]
+        return self.sends[service_at(recipient) or send_label(recipient)]
 
     # ------------------------------------------------------------------------------------- counting
 
@@ -213,6 +216,12 @@ def subject_of_label(label: str) -> Subject:
     """What a label stands for, whatever characters are in it."""
     parts = tuple(label.split("."))
     return Subject(label, parts if all(parts) else (label,), strict=False)
+
+
+def service_at(address: object) -> type[Any] | None:
+    """The class of the server that an address refers to, if that is known of it."""
+    loop = getattr(getattr(address, "_process", None), "behaviour", None)
+    return getattr(loop, "service", None)
 
 
 def send_label(recipient: Any) -> str:

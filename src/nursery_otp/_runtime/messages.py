@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
+from nursery_otp._policy import checks
 from nursery_otp._policy.exits import ExitReason
 
 if TYPE_CHECKING:
@@ -51,6 +52,8 @@ class Message(tuple[str, tuple[Any, ...], dict[str, Any]]):
     __slots__ = ()
 
     def __new__(cls, operation: str, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None) -> Message:
+        if type(operation) is not str:
+            checks.instance("operation", operation, str, "must be the name of an operation, as text")
         return tuple.__new__(cls, (operation, args, kwargs or {}))
 
     def __getnewargs__(self) -> tuple[Any, ...]:

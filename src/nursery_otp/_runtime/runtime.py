@@ -139,7 +139,7 @@ class Runtime:
         for hook in tuple(self._hooks):
             try:
                 hook(process.ref, reason)
-            except BaseException as error:
+            except BaseException as error:  # noqa: ASYNC103 - hooks are plain functions; what is fatal ends the tree
                 if not isinstance(error, Exception):
                     self.take_fatal(error)
                 if hook in self._hooks:

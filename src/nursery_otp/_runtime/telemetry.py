@@ -229,7 +229,7 @@ class Telemetry:
         for handler in handlers:
             try:
                 handler(name, measurements, metadata)
-            except BaseException as error:
+            except BaseException as error:  # noqa: ASYNC103 - handlers are plain functions; what is fatal ends the tree
                 # Whoever emits must not be stopped half way, not even by a SystemExit: that ends the tree instead.
                 if not isinstance(error, Exception):
                     self._take_fatal(error)

@@ -6,13 +6,14 @@ It listens to the spans that the runtime emits; while nobody observes, nobody li
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 import trio
 
 from nursery_otp._policy.events import ROOT, EventName
-from nursery_otp._runtime.limits import OTHERS, TABLE_SIZE, FiredKind, send_label
+from nursery_otp._policy.timeout_keys import Operation
+from nursery_otp._runtime.limits import OTHERS, TABLE_SIZE, FiredKind, send_label, service_at
 from nursery_otp._runtime.telemetry import Telemetry
 from nursery_otp.errors import CallTimeout, HandlerTimeout, MissingExtra, OTPError
 
@@ -48,10 +49,11 @@ def histogram_class() -> Any:
 class Observation:
     """The durations seen so far, per operation and kind. Any number of observers share it."""
 
-    __slots__ = ("_detach", "_histograms", "_make", "_observers", "_telemetry")
+    __slots__ = ("_detach", "_histograms", "_make", "_observers", "_remember", "_telemetry")
 
-    def __init__(self, telemetry: Telemetry) -> None:
+    def __init__(self, telemetry: Telemetry, remember: Callable[[str, FiredKind, Operation], None]) -> None:
         self._telemetry = telemetry
+        self._remember = remember
         self._make = histogram_class()
         self._histograms: dict[tuple[str, FiredKind], Histogram] = {}
         self._observers = 0
@@ -84,8 +86,16 @@ class Observation:
         if histogram is None:
             if len(self._histograms) >= TABLE_SIZE:
                 key = (OTHERS, kind)
+            else:
+                self._know(operation, kind, metadata)
             histogram = self._histograms.setdefault(key, self._make(1, round(LONGEST * UNITS), DIGITS))
         histogram.record_value(round(min(measurements["duration"], LONGEST) * UNITS))
+
+    def _know(self, label: str, kind: FiredKind, metadata: Mapping[str, Any]) -> None:
+        """Which class the label means: nobody need have asked for the limit (calls always do)."""
+        service = service_at(metadata["recipient"] if kind == "send" else metadata.get("ref"))
+        if kind != "call" and service is not None and label.startswith(f"{service.__name__}."):
+            self._remember(label, kind, Operation(service, label.removeprefix(f"{service.__name__}.")))
 
     def operations(self) -> list[tuple[str, FiredKind]]:
         """What has been observed."""

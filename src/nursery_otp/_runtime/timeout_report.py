@@ -90,8 +90,8 @@ class TimeoutReport:
 def timeout_report() -> TimeoutReport:
     """How the timeouts of this tree fare, per operation: limits, how often they passed, and what was observed.
 
-    It lists the operations that have been called under a limit of the policy, whose handlers have run under one, whose
-    limit has passed, or which have been observed. Raises `NoRuntime` outside of a tree.
+    It lists the operations that have been called, whose handlers have run under a limit of the policy, whose limit has
+    passed, or which have been observed. Raises `NoRuntime` outside of a tree.
 
     >>> async def main() -> None:
     ...     async with open_supervisor() as supervisor:
@@ -154,7 +154,7 @@ class observe_timeouts:  # noqa: N801 - used like a function
             raise RuntimeError("this observe_timeouts() is in use already; make another one")
         runtime = runtime_for("observe_timeouts()")
         if runtime.limits.observation is None:
-            runtime.limits.observation = Observation(runtime.telemetry)
+            runtime.limits.observation = Observation(runtime.telemetry, runtime.limits.remember)
         runtime.limits.observation.begin()
         self._observation = runtime.limits.observation
 

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 
-from nursery_otp.cli.output import Failure, Output
+from nursery_otp.cli.output import Failure, Output, Unwritable
 
 PROGRAM = "nursery-otp"
 
@@ -26,9 +26,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     output = Output(as_json="--json" in arguments)
     try:
-        status = _run(arguments, output)
-        output.flush()
-        return status
+        output.check()
+        try:
+            return _run(arguments, output)
+        finally:
+            output.flush()  # also after the help of a command, which ends the program
+    except Unwritable as failure:
+        output.abandon()
+        output.error(PROGRAM, str(failure), failure.status)
+        return failure.status
     except Failure as failure:
         output.error(PROGRAM, str(failure), failure.status)
         return failure.status
@@ -41,18 +47,28 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: list[str], output: Output) -> int:
-    if not arguments or arguments[0] in {"-h", "--help"}:
-        output.line(_help())
-        return 0 if arguments else 2
+    if arguments[:1] == ["--json"]:
+        arguments = [*arguments[1:], "--json"]
+    if arguments in ([], ["--json"]) or arguments[0] in {"-h", "--help"}:
+        _say(output, "help", _help())
+        return 0 if arguments and arguments[0] != "--json" else 2
     if arguments[0] == "--version":
         version = import_module("importlib.metadata").version("nursery_otp")
-        output.line(f"{PROGRAM} {version}")
+        _say(output, "version", f"{PROGRAM} {version}", version)
         return 0
     if arguments[0] not in COMMANDS:
         raise Failure(f"no command {arguments[0]!r}; there is: {', '.join(COMMANDS)}", status=2)
     module = import_module(COMMANDS[arguments[0]][0])
     status: int = module.run(arguments[1:], output)
     return status
+
+
+def _say(output: Output, name: str, text: str, value: str | None = None) -> None:
+    if output.as_json:
+        output.json({name: value or text})
+        return
+    for line in text.split("\n"):
+        output.line(line)
 
 
 def _help() -> str:

@@ -10,7 +10,7 @@ import argparse
 from nursery_otp.cli import dlq_changes, dlq_looking
 from nursery_otp.cli.output import Failure, Output
 from nursery_otp.cli.parsing import Parser, duration, positive
-from nursery_otp.errors import StoreError
+from nursery_otp.errors import InvalidSpec, StoreError
 
 STATES = ("waiting", "retrying", "exhausted")
 
@@ -24,6 +24,8 @@ def run(arguments: list[str], output: Output) -> int:
         status: int = options.run(options, output)
     except StoreError as error:
         raise Failure(str(error)) from error
+    except InvalidSpec as error:
+        raise Failure(str(error), status=2) from error
     return status
 
 

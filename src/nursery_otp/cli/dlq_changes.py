@@ -1,19 +1,20 @@
 """`dlq retry` and `dlq purge`: first what would be done, and with `--yes` that it is done.
 
-What is selected and what is changed is one transaction, so nothing is done to a letter that was not selected.
+What is selected and what is changed is one transaction, so nothing is done to a letter that was not selected. As the
+program cannot write meanwhile, no more is read in it than is needed; and saying what would be done only reads.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from nursery_otp import LetterRecord, RetryReport
+from nursery_otp import RetryReport
 from nursery_otp.cli import letters
-from nursery_otp.cli.letters import counted, selected
+from nursery_otp.cli.letters import check_missing, counted, selected
 from nursery_otp.cli.output import Failure, Output
-from nursery_otp.stores.files import LetterFile, LetterFilter
+from nursery_otp.stores.files import LetterFile, LetterFilter, Outline
 
 SHORT = 500  # characters of a message that a table may show
 SHOWN = 20  # letters that a dry run shows one by one
@@ -31,11 +32,11 @@ def purge_letters(options: argparse.Namespace, output: Output) -> int:
     return _change(options, output, "purge", "removed", LetterFile.remove, lambda _letter: None)
 
 
-def _why_not_sent(letter: LetterRecord) -> str | None:
+def _why_not_sent(letter: Outline) -> str | None:
     """Why the program could not deliver this letter, if that is certain."""
     if letter.recipient_kind != "name":
         return f"its recipient {letter.recipient} is not a name, so nobody else can be it"
-    return "its message was not stored" if letter.message is None else None
+    return "its message was not stored" if not letter.has_message else None
 
 
 def _change(
@@ -44,17 +45,20 @@ def _change(
     action: str,
     done: str,
     change: Callable[[LetterFile, Sequence[str]], None],
-    why_not: Callable[[LetterRecord], str | None],
+    why_not: Callable[[Outline], str | None],
 ) -> int:
     which = _checked(options)
-    with LetterFile(options.file, writable=True) as file, file.changing():
+    rows: list[tuple[str, ...]] = []
+    with LetterFile(options.file, writable=options.yes) as file, file.changing() if options.yes else file.looking():
         chosen, skipped = _chosen(options, file, which, why_not)
         if options.yes:
-            change(file, [letter.id for letter in chosen])
+            change(file, chosen)
+        elif not options.json:
+            rows = [letters.row(each) for each in file.select(LetterFilter(ids=chosen[:SHOWN]), shorten=SHORT)]
     if options.json:
         output.json(_report(options, action, chosen, skipped))
     else:
-        _print(options, output, done, chosen, skipped)
+        _print(options, output, done, len(chosen), rows, skipped)
     return 0 if chosen else 1
 
 
@@ -62,13 +66,13 @@ def _chosen(
     options: argparse.Namespace,
     file: LetterFile,
     which: LetterFilter,
-    why_not: Callable[[LetterRecord], str | None],
-) -> tuple[list[LetterRecord], dict[str, str]]:
-    """The letters that are selected, and why some of those are left alone."""
-    found = list(file.select(which, limit=options.limit, shorten=SHORT))
-    _check_missing(options, found)
+    why_not: Callable[[Outline], str | None],
+) -> tuple[list[str], dict[str, str]]:
+    """The ids of letters that are selected, and why some of those are left alone."""
+    found = list(file.outline(which, limit=options.limit))
+    check_missing(options, (letter.id for letter in found), "nothing was changed")
     skipped = {letter.id: why for letter in found if (why := why_not(letter)) is not None}
-    return [letter for letter in found if letter.id not in skipped], skipped
+    return [letter.id for letter in found if letter.id not in skipped], skipped
 
 
 def _deliver(options: argparse.Namespace, output: Output) -> int:
@@ -80,7 +84,7 @@ def _deliver(options: argparse.Namespace, output: Output) -> int:
         chosen, skipped = _chosen(options, file, which, _why_not_sent)
     report = RetryReport()
     if chosen:
-        report = dlq_app.deliver(options.app, options.file, [letter.id for letter in chosen])
+        report = dlq_app.deliver(options.app, options.file, chosen)
     skipped |= dict.fromkeys(report.skipped, "an earlier letter of its recipient failed")
     if options.json:
         done = {"action": "retry", "done": True, "letters": list(report.delivered), "failed": dict(report.failed)}
@@ -107,38 +111,35 @@ def _checked(options: argparse.Namespace) -> LetterFilter:
     return selected(options)
 
 
-def _check_missing(options: argparse.Namespace, found: Sequence[LetterRecord]) -> None:
-    """An id that is not there is a mistake, and nothing is done; unless a filter may have left it out."""
-    filters = (options.recipient, options.reason, options.state, options.older_than, options.limit)
-    missing = sorted(set(options.ids) - {letter.id for letter in found})
-    if missing and all(value is None for value in filters):
-        raise Failure(f"{options.file}: there is no letter {', '.join(map(repr, missing))}; nothing was changed")
-
-
 def _report(
-    options: argparse.Namespace, action: str, chosen: Sequence[LetterRecord], skipped: dict[str, str]
+    options: argparse.Namespace, action: str, chosen: Sequence[str], skipped: Mapping[str, str]
 ) -> dict[str, Any]:
     return {
         "file": options.file,
         "action": action,
         "done": options.yes,
-        "letters": [letter.id for letter in chosen],
+        "letters": chosen,
         "skipped": skipped,
     }
 
 
 def _print(
-    options: argparse.Namespace, output: Output, done: str, chosen: Sequence[LetterRecord], skipped: dict[str, str]
+    options: argparse.Namespace,
+    output: Output,
+    done: str,
+    chosen: int,
+    rows: Sequence[tuple[str, ...]],
+    skipped: Mapping[str, str],
 ) -> None:
-    if chosen and not options.yes:
-        output.table(letters.HEAD, [letters.row(letter) for letter in chosen[:SHOWN]])
-        if len(chosen) > SHOWN:
-            output.line(f"... and {len(chosen) - SHOWN} more")
+    if rows:
+        output.table(letters.HEAD, rows)
+        if chosen > len(rows):
+            output.line(f"... and {chosen - len(rows)} more")
     for identity, why in skipped.items():
         output.line(f"left alone: {identity}: {why}")
     if not chosen:
         output.line("no such letters; nothing was changed")
     elif options.yes:
-        output.line(f"{counted(len(chosen))} {done}")
+        output.line(f"{counted(chosen)} {done}")
     else:
-        output.line(f"{counted(len(chosen))} would be {done}; nothing was changed, --yes does it")
+        output.line(f"{counted(chosen)} would be {done}; nothing was changed, --yes does it")

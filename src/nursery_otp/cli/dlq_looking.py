@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterable
 
 from nursery_otp.cli import letters
-from nursery_otp.cli.letters import counted, selected
+from nursery_otp.cli.letters import check_missing, counted, selected
 from nursery_otp.cli.output import Failure, Output, visible
 from nursery_otp.stores.files import LetterFile, LetterFilter
 
@@ -52,8 +52,11 @@ def show_letter(options: argparse.Namespace, output: Output) -> int:
 def export_letters(options: argparse.Namespace, output: Output) -> int:
     """`dlq export`."""
     to_file = options.output != "-"
-    with LetterFile(options.file) as file:
-        texts = (json.dumps(letters.as_json(letter)) for letter in file.select(selected(options), limit=options.limit))
+    which = selected(options)
+    with LetterFile(options.file) as file, file.looking():
+        if options.ids:
+            check_missing(options, (each.id for each in file.outline(which)), "nothing was exported")
+        texts = (json.dumps(letters.as_json(letter)) for letter in file.select(which, limit=options.limit))
         if to_file:
             count = _write(options.output, texts)
         else:

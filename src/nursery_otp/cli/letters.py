@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import re
 import time
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
 from nursery_otp import LetterRecord
+from nursery_otp.cli.output import Failure
 from nursery_otp.cli.parsing import age_text
 from nursery_otp.stores.files import LetterFilter
 
@@ -29,6 +32,14 @@ def selected(options: argparse.Namespace) -> LetterFilter:
         state=options.state,
         failed_before=None if older_than is None else time.time() - older_than,
     )
+
+
+def check_missing(options: argparse.Namespace, found: Iterable[str], consequence: str) -> None:
+    """An id that is not there is a mistake, and nothing is done; unless a filter may have left it out."""
+    filters = (options.recipient, options.reason, options.state, options.older_than, options.limit)
+    missing = sorted(set(options.ids).difference(found))
+    if missing and all(value is None for value in filters):
+        raise Failure(f"{options.file}: there is no letter {', '.join(map(repr, missing))}; {consequence}")
 
 
 def counted(number: int) -> str:
@@ -67,9 +78,20 @@ def _parsed(text: str | None) -> Any:
     if text is None:
         return None
     try:
-        return json.loads(text)
+        return json.loads(text, parse_constant=_no_json, parse_float=_finite)
     except (ValueError, RecursionError):  # another store may use another format than JSON
         return text
+
+
+def _no_json(constant: str) -> Any:
+    raise ValueError(f"{constant} is not JSON")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text} would be printed as what is not JSON")
+    return number
 
 
 def lines(letter: LetterRecord) -> list[tuple[str, str]]:

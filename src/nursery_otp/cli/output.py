@@ -8,6 +8,7 @@ import shutil
 import sys
 import unicodedata
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 GAP = "  "
@@ -22,20 +23,37 @@ class Failure(Exception):
         self.status = status
 
 
+class Unwritable(Failure):
+    """What a command prints cannot be written."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(f"cannot write the output: {why}")
+
+
+def write(text: str) -> None:
+    """Print a text as it is."""
+    try:
+        sys.stdout.write(text)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise Unwritable(error.strerror or str(error)) from error
+
+
 class Output:
-    """Where a command's results go."""
+    """Where a command's results go. `Unwritable` if they cannot go there."""
 
     def __init__(self, *, as_json: bool) -> None:
         self.as_json = as_json
 
     def line(self, text: str = "") -> None:
-        """Print a line for people; what the terminal cannot show is escaped."""
-        encoding = sys.stdout.encoding or "utf-8"
-        sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding) + "\n")
+        """Print a line for people; what the terminal cannot show, or would obey, is escaped."""
+        encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+        write(visible(text).encode(encoding, "backslashreplace").decode(encoding) + "\n")
 
     def json(self, value: Any) -> None:
         """Print a value for programs, on one line of ASCII."""
-        sys.stdout.write(json.dumps(value) + "\n")
+        write(json.dumps(value) + "\n")
 
     def table(self, head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         """Print a table that is no wider than the terminal: the last column is cut to what is left of the line."""
@@ -43,20 +61,37 @@ class Output:
             self.line(line)
 
     def error(self, program: str, text: str, status: int) -> None:
-        """Print what went wrong on stderr."""
+        """Print what went wrong on stderr, if there is one: there is nobody else to tell."""
+        if sys.stderr is None:
+            return
         line = json.dumps({"error": text, "status": status}) if self.as_json else f"{program}: {visible(text)}"
         encoding = sys.stderr.encoding or "utf-8"
-        sys.stderr.write(line.encode(encoding, "backslashreplace").decode(encoding) + "\n")
+        with suppress(OSError):
+            sys.stderr.write(line.encode(encoding, "backslashreplace").decode(encoding) + "\n")
+
+    def check(self) -> None:
+        """Before anything is done: whether there is somewhere to print at all."""
+        if sys.stdout is None:  # Python's way to say that it was closed from the start
+            raise Unwritable("the standard output is closed")
 
     def flush(self) -> None:
         """Whether everything could be printed shows here."""
-        sys.stdout.flush()
+        try:
+            sys.stdout.flush()
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise Unwritable(error.strerror or str(error)) from error
 
     def abandon(self) -> None:
-        """Nobody reads any more: keep Python from complaining about that at its end."""
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, sys.stdout.fileno())
-        os.close(nowhere)
+        """What is left cannot be printed: keep Python from complaining about that at its end."""
+        if sys.stdout is None:
+            return
+        with suppress(OSError):  # it is no file
+            target = sys.stdout.fileno()
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, target)
+            os.close(nowhere)
 
 
 def terminal_width() -> float:

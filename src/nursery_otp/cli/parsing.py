@@ -6,9 +6,10 @@ import argparse
 import re
 from typing import NoReturn
 
-from nursery_otp.cli.output import Failure
+from nursery_otp.cli.output import Failure, write
 
 UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0, "w": 604_800.0}
+MOST_DIGITS = 18  # what is longer may not fit 64 bits
 DURATION = re.compile(r"(?:\d+(?:\.\d+)?[smhdw])+")
 PART = re.compile(r"(\d+(?:\.\d+)?)([smhdw])")
 
@@ -20,24 +21,29 @@ class Parser(argparse.ArgumentParser):
         """Wrong use."""
         raise Failure(f"{message} (see '{self.prog} --help')", status=2)
 
+    def print_help(self, _file: object = None) -> None:
+        """Print the help; argparse would not say if that is not possible."""
+        write(self.format_help())
+
 
 def duration(text: str) -> float:
     """Seconds: "90", "90s", "15m", "2h", "7d", "1w", or several as in "1h30m"."""
     if DURATION.fullmatch(text):
-        return sum(float(number) * UNITS[unit] for number, unit in PART.findall(text))
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = -1.0
+        seconds = sum(float(number) * UNITS[unit] for number, unit in PART.findall(text))
+    else:
+        try:
+            seconds = float(text)
+        except ValueError:
+            seconds = -1.0
     if not 0 <= seconds < float("inf"):
         raise argparse.ArgumentTypeError(f"{text!r} is no duration; write 90s, 15m, 2h, 7d or 1h30m")
     return seconds
 
 
 def positive(text: str) -> int:
-    """A whole number from 1 on."""
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number >= 1")
+    """A whole number from 1 on, that a database takes."""
+    if not text.isdecimal() or len(text) > MOST_DIGITS or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number >= 1 of at most {MOST_DIGITS} digits")
     return int(text)
 
 

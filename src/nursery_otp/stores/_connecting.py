@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Literal, TypeAlias
 from urllib.parse import quote
 
-from nursery_otp import StoreError
+from nursery_otp import InvalidSpec, StoreError
 
 Mode: TypeAlias = Literal["rwc", "rw", "ro"]
 
@@ -32,14 +33,37 @@ ADVICE = {
     sqlite3.SQLITE_NOTADB: NOT_SQLITE,
     sqlite3.SQLITE_CORRUPT: DAMAGED,
 }
+CORRECT_IT = "correct or delete its row with sqlite3"
+MAY_NOT_WRITE = {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM}
+NOT_UTF8 = "Could not decode to UTF-8"  # Python's own complaint about a text, which has no code
 LASTING = {sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT}
 
 
-def connect(path: str, mode: Mode, *, immutable: bool = False) -> sqlite3.Connection:
-    """Open a file, for use in one thread after the other; every transaction is begun and ended by hand."""
-    with advice(path, mode):
+def checked_path(path: object) -> str:
+    """The path as text; `InvalidSpec` if it is none, or one that means no file to SQLite."""
+    problem = "must be the path of a file, as text or Path"
+    try:
+        text = os.fspath(path)  # type: ignore[call-overload]
+    except TypeError:
+        raise InvalidSpec("path", path, problem) from None
+    if not isinstance(text, str) or not text or "\0" in text:
+        raise InvalidSpec("path", path, problem)
+    if text == ":memory:":
+        raise InvalidSpec("path", path, f"{problem}; without a store, letters are kept in memory")
+    return text
+
+
+def connect(path: str, mode: Mode, *, immutable: bool = False, called: str | None = None) -> sqlite3.Connection:
+    """Open a file, for use in one thread after the other; every transaction is begun and ended by hand.
+
+    `called` is what the user calls it, for errors.
+    """
+    called = path if called is None else called
+    _check_kind(path, called)
+    at = os.fsencode(f"/{path.lstrip('/')}" if path.startswith("/") else path)  # "//tmp" would be a host
+    with advice(called, mode):
         connection = sqlite3.connect(
-            f"file:{quote(os.fsencode(path))}?mode={mode}{'&immutable=1' if immutable else ''}",
+            f"file:{quote(at)}?mode={mode}{'&immutable=1' if immutable else ''}",
             uri=True,
             timeout=LOCK_PATIENCE,
             isolation_level=None,
@@ -53,14 +77,31 @@ def connect(path: str, mode: Mode, *, immutable: bool = False) -> sqlite3.Connec
         return connection
 
 
+def _check_kind(path: str, called: str) -> None:
+    """Nothing but a file is opened: to open a pipe could take for ever."""
+    try:
+        mode = os.stat(path).st_mode
+    except OSError:
+        return  # SQLite says why
+    if not stat.S_ISREG(mode):
+        kind = "a directory" if stat.S_ISDIR(mode) else "no file, but a pipe, a socket or a device"
+        raise StoreError(called, f"this is {kind}; name a file")
+
+
+def primary_code(error: sqlite3.Error) -> int:
+    """SQLite's code without its details. What Python's own module complains about has none: wrong use, mostly."""
+    return getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+
+
 @contextmanager
 def advice(path: str, mode: Mode = "rwc") -> Iterator[None]:
     """Turn errors of SQLite into `StoreError`s."""
     try:
         yield
     except sqlite3.Error as error:
-        # What Python's own module complains about has no code: wrong use, or text in the file that is not UTF-8.
-        code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+        if str(error).startswith(NOT_UTF8):
+            raise StoreError(path, f"a letter is damaged ({error}); {CORRECT_IT}", lasting=True) from error
+        code = primary_code(error)
         problem = f"{_where(path, mode, code) or ADVICE.get(code, 'SQLite failed')} ({error})"
         raise StoreError(path, problem, lasting=code in LASTING) from error
 
@@ -70,8 +111,6 @@ def _where(path: str, mode: Mode, code: int) -> str | None:
     if code != sqlite3.SQLITE_CANTOPEN:
         return None
     directory = os.path.dirname(path) or "."
-    if os.path.isdir(path):
-        return "this is a directory; name a file"
     if not os.path.isdir(directory):
         return f"there is no directory {directory!r}; make it"
     if mode != "rwc" and not os.path.exists(path):

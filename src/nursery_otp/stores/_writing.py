@@ -15,7 +15,7 @@ from decimal import Decimal
 from enum import Enum, Flag
 from json.encoder import encode_basestring as quote
 from pathlib import PosixPath, PurePath, PurePosixPath, PureWindowsPath, WindowsPath
-from typing import Any, TypeAlias
+from typing import Any, NoReturn, TypeAlias
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -76,10 +76,14 @@ class Writing:
         """Begin a container with `size` elements."""
         self.deep += 1
         self.left -= 32 + 4 * size  # also a bound for the memory and the time that a web of shared parts takes
+        if self.left < 0 or self.deep > MOST_DEEP:
+            self.refuse(container)
+
+    def refuse(self, container: object) -> NoReturn:
+        """Say which bound is exceeded."""
         if self.deep > MOST_DEEP:
             raise Problem(f"nested more than {MOST_DEEP} deep", container)
-        if self.left < 0:
-            raise Problem(TOO_LONG, container)
+        raise Problem(TOO_LONG, container)
 
 
 TOO_LONG = f"the message is longer than {MOST_LONG // 2**20} MiB"
@@ -164,7 +168,10 @@ def write_str(value: str, writing: Writing) -> str:
 
 def write_items(values: list[Any] | tuple[Any, ...], writing: Writing) -> str:
     """The elements of a list or tuple as a JSON array."""
-    writing.enter(values, len(values))
+    writing.deep = deep = writing.deep + 1  # as `enter` does, without the call
+    writing.left = left = writing.left - 32 - 4 * len(values)
+    if left < 0 or deep > MOST_DEEP:
+        writing.refuse(values)
     table = writing.table
     try:
         text = ",".join([table[type(value)](value, writing) for value in values])
@@ -172,7 +179,7 @@ def write_items(values: list[Any] | tuple[Any, ...], writing: Writing) -> str:
         index = next((index for index, value in enumerate(values) if value is problem.culprit), "?")
         problem.inside(values, f"[{index}]")
         raise
-    writing.deep -= 1
+    writing.deep = deep - 1
     return f"[{text}]"
 
 

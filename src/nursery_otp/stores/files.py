@@ -11,13 +11,13 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import TracebackType
-from typing import Any
+from typing import Any, NamedTuple
 
 import attrs
 
 from nursery_otp import LetterRecord, StoreError
 from nursery_otp.stores import _schema as schema
-from nursery_otp.stores._connecting import advice, connect, transaction
+from nursery_otp.stores._connecting import MAY_NOT_WRITE, advice, checked_path, connect, primary_code, transaction
 
 
 @attrs.frozen(kw_only=True)
@@ -51,14 +51,23 @@ class LetterFilter:
         return " AND ".join(conditions), schema.storable(parameters)
 
 
+class Outline(NamedTuple):
+    """As much of a letter as it takes to decide what to do with it."""
+
+    id: str
+    recipient_kind: str
+    recipient: str
+    has_message: bool
+
+
 class LetterFile:
     """The letters of a file, for looking (`writable=False`) or for changing. A context manager.
 
-    The file must be there. Raises `StoreError` as `SQLiteStore` does.
+    The file must be there, and be one of letters already. Raises `StoreError` and `InvalidSpec` as `SQLiteStore` does.
     """
 
     def __init__(self, path: str | os.PathLike[str], *, writable: bool = False) -> None:
-        self.path = os.fspath(path)
+        self.path = checked_path(path)
         self._connection = connect(self.path, "rw") if writable else _for_reading(self.path)
         try:
             with advice(self.path):
@@ -66,13 +75,13 @@ class LetterFile:
                 with transaction(self._connection, reading=True):
                     version = schema.identify(self._connection, self.path)
                 if version < schema.VERSION:
-                    self._bring_up_to_date(writable=writable)
+                    self._bring_up_to_date(version, writable=writable)
         except BaseException:
             self.close()
             raise
 
-    def _bring_up_to_date(self, *, writable: bool) -> None:
-        if not writable:
+    def _bring_up_to_date(self, version: int, *, writable: bool) -> None:
+        if not version or not writable:
             raise StoreError(
                 self.path, "written by an older version, or empty: open it once with the program", lasting=True
             )
@@ -114,6 +123,22 @@ class LetterFile:
             ):
                 yield schema.record(row, self.path)
 
+    def outline(self, which: LetterFilter, *, limit: int | None = None) -> Iterator[Outline]:
+        """What `select` gives, in short: a tenth of the time if there are many."""
+        where, parameters = which.where()
+        query = f"SELECT id, recipient_kind, recipient, message IS NOT NULL FROM letters WHERE {where}"  # noqa: S608
+        with advice(self.path):
+            for row in self._connection.execute(
+                f"{query} ORDER BY seq LIMIT ?", [*parameters, -1 if limit is None else limit]
+            ):
+                yield schema.checked_texts(Outline._make(row), self.path)
+
+    @contextmanager
+    def looking(self) -> Iterator[None]:
+        """What is read inside of it is how things were at one moment; others may write meanwhile."""
+        with advice(self.path), transaction(self._connection, reading=True):
+            yield
+
     @contextmanager
     def changing(self) -> Iterator[None]:
         """What is read and changed inside of it happens at once, or not at all."""
@@ -141,8 +166,9 @@ def _for_reading(path: str) -> sqlite3.Connection:
     """
     try:
         connection = connect(path, "rw")
-    except StoreError:
-        if not os.path.exists(path) or os.path.exists(f"{path}-wal"):
+    except StoreError as error:
+        refused = isinstance(error.__cause__, sqlite3.Error) and primary_code(error.__cause__) in MAY_NOT_WRITE
+        if not refused or not os.path.exists(path) or os.path.exists(f"{path}-wal"):
             raise
         return connect(path, "ro", immutable=True)  # nobody has it open, as there would be a log
     connection.execute("PRAGMA query_only = ON")

@@ -21,7 +21,7 @@ from nursery_otp import (
     check_letter,
 )
 from nursery_otp.stores import _schema as schema
-from nursery_otp.stores._connecting import advice, connect, transaction
+from nursery_otp.stores._connecting import advice, checked_path, connect, transaction
 from nursery_otp.stores.codec import MessageCodec
 
 GONE = "it was removed or replaced while it was in use; what was in it is lost if nobody has it"
@@ -44,7 +44,8 @@ class SQLiteStore:
     """
 
     def __init__(self, path: str | os.PathLike[str], *, pickle: bool = False) -> None:
-        self.path = _checked_path(path)
+        self.path = checked_path(path)
+        self._place = os.path.abspath(self.path)  # it stays where it is if the program changes its directory
         if not isinstance(pickle, bool):
             raise InvalidSpec("pickle", pickle, "must be True or False")
         codec = MessageCodec(pickle=pickle)
@@ -82,11 +83,6 @@ class SQLiteStore:
             except UnicodeEncodeError:
                 with transaction(connection):
                     _apply_one_by_one(connection, changes)
-            except (sqlite3.IntegrityError, sqlite3.ProgrammingError, OverflowError):
-                for change in changes:
-                    if not isinstance(change, RemoveLetter):
-                        check_letter(change.letter)
-                raise
 
     def changed(self) -> bool:
         """See `LetterStore.changed`."""
@@ -123,17 +119,17 @@ class SQLiteStore:
 
     def _connected(self) -> sqlite3.Connection:
         """The connection; made anew after trouble, as SQLite's state may be part of it."""
-        if self._connection is not None and self._file != _file_at(self.path):
+        if self._connection is not None and self._file != _file_at(self._place):
             self.close()
             raise StoreError(self.path, GONE)
         if self._connection is None:
             self._connection = self._connect()
-            self._file = _file_at(self.path)
+            self._file = _file_at(self._place)
             self._seen = -1
         return self._connection
 
     def _connect(self) -> sqlite3.Connection:
-        connection = connect(self.path, "rwc")
+        connection = connect(self._place, "rwc", called=self.path)
         try:
             with advice(self.path):
                 with transaction(connection, reading=True):
@@ -162,36 +158,28 @@ class SQLiteStore:
 
 def _apply(connection: sqlite3.Connection, changes: Sequence[LetterChange]) -> None:
     """Neighbours of one kind go together."""
-    for statement, run in groupby(changes, _statement):
-        if isinstance(statement, schema.Insert):
-            statement.carry_out(connection, [change.letter for change in run])  # type: ignore[union-attr]
+    for kind, run in groupby(changes, type):
+        if kind is AddLetter:
+            schema.add(connection, [change.letter for change in run])  # type: ignore[union-attr]
         else:
-            connection.executemany(statement, [_parameters(change) for change in run])
+            statement = schema.UPDATE if kind is UpdateLetter else schema.REMOVE
+            connection.executemany(statement, list(map(_parameters, run)))
 
 
 def _apply_one_by_one(connection: sqlite3.Connection, changes: Sequence[LetterChange]) -> None:
     """The slow way, for letters with texts that SQLite does not take as such."""
+    add = schema.insert(schema.COLUMNS, (), False, 1)
+    statements = {AddLetter: add, UpdateLetter: schema.UPDATE, RemoveLetter: schema.REMOVE}
     for change in changes:
-        statement = _statement(change)
-        if isinstance(statement, schema.Insert):
-            connection.execute(schema.ADD.one, schema.storable(_parameters(change)))
-        else:
-            connection.execute(statement, schema.storable(_parameters(change)))
-
-
-def _statement(change: LetterChange) -> schema.Insert | str:
-    kind = type(change)
-    if kind is AddLetter:
-        return schema.insert_for(change.letter)  # type: ignore[union-attr]
-    return schema.UPDATE if kind is UpdateLetter else schema.REMOVE
+        connection.execute(statements[type(change)], schema.storable(_parameters(change)))
 
 
 def _parameters(change: LetterChange) -> Sequence[Any]:
     match change:
         case AddLetter(letter):
-            return letter
-        case UpdateLetter(letter):
-            return (*letter, letter.id)
+            return check_letter(letter)
+        case UpdateLetter(letter, answered):
+            return (*check_letter(letter), answered)
         case RemoveLetter(identity):
             return (identity,)
 
@@ -202,16 +190,3 @@ def _file_at(path: str) -> tuple[int, int] | None:
     except OSError:
         return None
     return found.st_dev, found.st_ino
-
-
-def _checked_path(path: object) -> str:
-    problem = "must be the path of a file, as text or Path"
-    try:
-        text = os.fspath(path)  # type: ignore[call-overload]
-    except TypeError:
-        raise InvalidSpec("path", path, problem) from None
-    if not isinstance(text, str) or not text or "\0" in text:
-        raise InvalidSpec("path", path, problem)
-    if text == ":memory:":
-        raise InvalidSpec("path", path, f"{problem}; without a store, letters are kept in memory")
-    return text
