@@ -292,3 +292,15 @@ async def test_supervisor_stops_a_suspended_child():
         Puppet.tell(ref, "never read")
 
     assert ["init", ("terminate", SHUTDOWN)] == diary
+
+
+@pytest.mark.parametrize("overflow", ["block", "reject", "drop_newest", "drop_oldest"])
+async def test_full_mailbox(overflow):
+    """System requests always find room: a suspended server with a full mailbox can be looked at, and resumed."""
+    async with Stage() as supervisor:
+        ref = await supervisor.start(Puppet, mailbox=MailboxOptions(capacity=1, overflow=overflow))
+        await suspend(ref)
+        send_nowait(ref, "only one")
+        assert "suspended" == (await get_status(ref)).state
+        await resume(ref)
+        assert "running" == (await get_status(ref)).state

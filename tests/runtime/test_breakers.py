@@ -378,3 +378,16 @@ async def test_memory(tree, monkeypatch, autojump_clock):
     gc.collect()
     assert NAME not in gates
     assert len(gates) < 40
+
+
+async def test_breakers_of_the_dead_are_forgotten(tree, monkeypatch):
+    """A breaker that one process without a name was given does not outlive it for ever."""
+    monkeypatch.setattr(module, "MANY", 10)
+    gates = current_runtime().breakers
+    gates._prune_at = 10
+    for _ in range(100):
+        ref = spawn(trio.lowlevel.checkpoint)
+        set_breaker(ref, CircuitBreaker())
+        await ref.wait()
+
+    assert len(gates._own) <= 20

@@ -244,3 +244,52 @@ def _containers(inside: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
 
 
 MESSAGES = st.recursive(HASHABLE_LEAVES, _containers, max_leaves=12)
+
+
+@dataclasses.dataclass
+class Hidden:
+    """A data class with a slot that is no field."""
+
+    __slots__ = ("hidden", "x")
+    x: int
+
+
+@attrs.define
+class OfAttrs:
+    """A base that attrs made."""
+
+    x: int = 0
+
+
+@dataclasses.dataclass(slots=True)
+class OfBoth(OfAttrs):
+    """A dataclass on top of it: which of the two makers' fields are all of them is unclear."""
+
+    y: int = 0
+
+
+class Couple(NamedTuple):
+    """A tuple with names."""
+
+    x: int
+    y: int = 0
+
+
+class Doubled(Couple):
+    """Its field is not what it holds."""
+
+    @property
+    def x(self):  # type: ignore[override]
+        return self[0] * 2
+
+
+class Dynamic(enum.Enum):
+    """Has members that are made when somebody asks."""
+
+    ONE = 1
+
+    @classmethod
+    def _missing_(cls, value):
+        made = object.__new__(cls)
+        made._name_, made._value_ = f"X{value}", value
+        return made

@@ -5,7 +5,10 @@ import inspect
 import sys
 import threading
 import types
+import zoneinfo
 from datetime import datetime, timedelta, tzinfo
+from decimal import Decimal
+from pathlib import Path
 
 import attrs
 import pytest
@@ -227,3 +230,57 @@ def test_loading_runs_no_module_code(monkeypatch):
 
     assert [] == asked
     assert "_LazyModule" == type(lazy).__name__
+
+
+def hidden():
+    """An object with a value beside its fields."""
+    value = samples.Hidden(1)
+    value.hidden = "secret"
+    return value
+
+
+def made_up_zone():
+    """A time zone with a key that nobody knows."""
+    path = next(Path(each, "UTC") for each in zoneinfo.TZPATH if Path(each, "UTC").exists())
+    with path.open("rb") as file:
+        return zoneinfo.ZoneInfo.from_file(file, key="Custom/Z")
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (hidden, "'hidden' is no field"),
+        (lambda: samples.OfBoth(5), "'x' is no field"),
+        (lambda: tuple.__new__(samples.Couple, (1, 2, 3)), "more or fewer elements"),
+        (lambda: samples.Dynamic(5), "no member of its Enum"),
+        (lambda: [Decimal("1" * 70_000_000)], "longer than 64 MiB"),
+        (lambda: 1 << 320 * 2**20, "longer than 64 MiB"),
+    ],
+    ids=range(6),
+)
+def test_what_would_come_back_as_something_else(make, said):
+    """What would lose something, or could not be loaded, is refused."""
+    with pytest.raises(CannotStore, match=said):
+        CODEC.encode(make())
+
+
+@pytest.mark.skipif(not any(Path(each, "UTC").exists() for each in zoneinfo.TZPATH), reason="no time zones here")
+def test_zone_with_a_made_up_key():
+    """A time zone that could not be found again is refused."""
+    with pytest.raises(CannotStore, match="Custom/Z"):
+        CODEC.encode(made_up_zone())
+
+
+def test_tuple_whose_field_is_something_else():
+    """The elements of a tuple are stored, whatever a subclass has under their names."""
+    back = CODEC.decode(CODEC.encode(samples.Doubled(3, 4)))
+
+    assert (3, 4) == tuple(back)
+    assert type(back) is samples.Doubled
+
+
+def test_pickles_of_what_has_more_than_its_fields():
+    """With pickles, an object with attributes that are no fields is stored with them."""
+    codec = MessageCodec(pickle=True)
+
+    assert 1 == codec.decode(codec.encode([with_stranger()]))[0].extra

@@ -204,3 +204,27 @@ def test_outlines(path, which, limit):
         full = [(each.id, each.recipient_kind, each.recipient, True) for each in file.select(which, limit=limit)]
 
         assert full == list(file.outline(which, limit=limit))
+
+
+def test_log_behind_a_link(path, tmp_path, monkeypatch):
+    """A file is read without its log only if there is none, also if a link leads to the file."""
+    link, log = tmp_path / "link.sqlite", path.with_name(f"{path.name}-wal")
+    link.symlink_to(path)
+    log.write_bytes(b"x")
+    used = []
+
+    def refuse(_path, _mode, *, immutable=False):
+        used.append(immutable)
+        with _connecting.advice("x"):
+            error = sqlite3.OperationalError("no")
+            error.sqlite_errorcode = sqlite3.SQLITE_CANTOPEN
+            raise error
+
+    monkeypatch.setattr("nursery_otp.stores.files.connect", refuse)
+    try:
+        with pytest.raises(StoreError):
+            LetterFile(link)
+    finally:
+        log.unlink()
+
+    assert [False] == used

@@ -435,3 +435,12 @@ def test_migrations(path):
 def test_version_numbers():
     """Versions count up from 1."""
     assert list(range(1, schema.VERSION + 1)) == [version for version, _ in schema.MIGRATIONS]
+
+
+@pytest.mark.parametrize("changes", [[5], [None], [AddLetter(5)], [UpdateLetter(5)], [AddLetter(tuple(letter(1)))]])
+def test_what_is_no_change(store, changes):
+    """Only changes of letters are taken."""
+    with pytest.raises(InvalidSpec, match=r"changes|letter"):
+        store.write(changes)
+
+    assert [] == store.reload()

@@ -162,7 +162,10 @@ def test_missing_directory(tmp_path):
 
 def test_directory_instead_of_a_file(tmp_path):
     """A directory is no file."""
-    assert "this is a directory" in passing(SQLiteStore(tmp_path).open)
+    with pytest.raises(StoreError, match="this is a directory") as caught:
+        SQLiteStore(tmp_path).open()
+
+    assert caught.value.lasting
 
 
 def test_locked(tmp_path, monkeypatch):
@@ -265,7 +268,10 @@ def test_pipe(tmp_path):
     """A pipe with a name is refused, and not waited for."""
     os.mkfifo(tmp_path / "pipe")
 
-    assert "this is no file" in passing(SQLiteStore(tmp_path / "pipe").open)
+    with pytest.raises(StoreError, match="this is no file") as caught:
+        SQLiteStore(tmp_path / "pipe").open()
+
+    assert caught.value.lasting
 
 
 def test_program_that_changes_its_directory(tmp_path, monkeypatch):

@@ -73,6 +73,8 @@ class SystemCall(Call):
 
     action: Callable[[ServerLoop], Any]
 
+    always_fits = True  # a suspended server with a full mailbox could never be resumed otherwise
+
 
 class ServerLoop:
     """One server process from start to end."""

@@ -62,6 +62,7 @@ def check_letter(record: LetterRecord) -> LetterRecord:
     >>> check_letter(LetterRecord("1-1", "name", "worker", "null", "noproc")).attempts
     1
     """
+    checks.instance("letter", record, LetterRecord, "must be a LetterRecord")
     for field in TEXTS:
         checks.instance(field, getattr(record, field), str, "must be text")
     for field in OPTIONAL_TEXTS:

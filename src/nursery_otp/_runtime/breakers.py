@@ -16,7 +16,7 @@ from nursery_otp._runtime import log
 from nursery_otp._runtime.calls import runtime_of
 from nursery_otp._runtime.interrupts import protected
 from nursery_otp._runtime.messages import recipient_of
-from nursery_otp._runtime.refs import Address, check_address
+from nursery_otp._runtime.refs import Address, Ref, check_address
 from nursery_otp.errors import CircuitOpen, DeliveryTimeout, MailboxFull, NoProcess, ProcessDown
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def logical(recipient: Any) -> Any:
 class Breakers:
     """All gates of a runtime. `in_use` is False as long as no recipient has a breaker."""
 
-    __slots__ = ("_check_at", "_default", "_gates", "_own", "in_use", "runtime", "waited")
+    __slots__ = ("_check_at", "_default", "_gates", "_own", "_prune_at", "in_use", "runtime", "waited")
 
     def __init__(self, runtime: Runtime, default: CircuitBreaker | None) -> None:
         self.runtime = runtime
@@ -51,11 +51,14 @@ class Breakers:
         self._default = default
         self._own: dict[Any, CircuitBreaker | None] = {}
         self._gates: dict[Any, Gate] = {}
-        self._check_at = MANY
+        self._check_at = self._prune_at = MANY
 
     def set(self, recipient: Any, policy: CircuitBreaker | None) -> None:
         """Give a recipient a breaker of its own, or none; who waits in line sets out."""
         key = _key(recipient)
+        if len(self._own) >= self._prune_at:
+            self._own = {whom: kept for whom, kept in self._own.items() if not isinstance(whom, Ref) or whom.alive}
+            self._prune_at = max(MANY, 2 * len(self._own))
         self._own[key] = policy
         self.in_use = True
         self.runtime.direct_sends = False

@@ -85,6 +85,8 @@ class Call(Carried):
         self._task: trio.lowlevel.Task | None = None
         self._result: outcome.Outcome[Any] | None = None
 
+    always_fits = False
+    """Whether it is taken like a signal, whatever the bound of the mailbox says."""
     ledger_word = "call"
 
     @property
@@ -196,7 +198,7 @@ class Call(Carried):
             self.fail(cycle)
         elif process.reason is not None or process.mailbox.closed:
             self.fail(NoProcess(self.address, self.label))
-        elif not process.deliver(self, signal=False):
+        elif not process.deliver(self, signal=self.always_fits):
             if process.mailbox.overflow == "block":
                 process.mailbox.queue_up(self, self)
             else:

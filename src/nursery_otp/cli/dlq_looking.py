@@ -18,7 +18,7 @@ SHORT = 500  # characters of a message that a table may show
 def list_letters(options: argparse.Namespace, output: Output) -> int:
     """`dlq list`."""
     which = selected(options)
-    with LetterFile(options.file) as file:
+    with LetterFile(options.file) as file, file.looking():
         total = file.count(which)
         shorten = None if options.json else SHORT
         found = list(file.select(which, limit=options.limit, shorten=shorten))

@@ -85,7 +85,7 @@ def _check_kind(path: str, called: str) -> None:
         return  # SQLite says why
     if not stat.S_ISREG(mode):
         kind = "a directory" if stat.S_ISDIR(mode) else "no file, but a pipe, a socket or a device"
-        raise StoreError(called, f"this is {kind}; name a file")
+        raise StoreError(called, f"this is {kind}; name a file", lasting=True)
 
 
 def primary_code(error: sqlite3.Error) -> int:

@@ -108,6 +108,9 @@ def insert(own: Sequence[str], common: Sequence[str], like_first: bool, rows: in
 
 def add(connection: sqlite3.Connection, letters: Sequence[LetterRecord]) -> None:
     """Add letters: at least one."""
+    if set(map(type, letters)) != {LetterRecord}:
+        for letter in letters:
+            check_letter(letter)
     by_column = dict(zip(COLUMNS, zip(*letters, strict=True), strict=True))
     check(letters, by_column)
     common: dict[str, Any] = {}

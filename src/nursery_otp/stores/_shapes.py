@@ -20,6 +20,7 @@ import nursery_otp
 
 Make: TypeAlias = Callable[[type, Sequence[str], Sequence[Any]], Any]
 
+KINDS = {"__attrs_attrs__", "__dataclass_fields__"}
 UNCOUNTED = {"__orig_class__", "_attrs_cached_hash"}  # what typing and attrs leave in an object, beside its fields
 UNCOUNTED_SLOTS = {"__dict__", "__weakref__", *UNCOUNTED}
 
@@ -72,11 +73,12 @@ def _fields(cls: type) -> tuple[tuple[str, ...], Make]:
     msgspec = sys.modules.get("msgspec")
     if msgspec is not None and issubclass(cls, msgspec.Struct):
         return tuple(cls.__struct_fields__), _make_struct  # type: ignore[attr-defined]
-    if attrs.has(cls):
+    own = next((base for base in cls.__mro__ if not KINDS.isdisjoint(base.__dict__)), cls)
+    if "__attrs_attrs__" in own.__dict__:
         names, make = tuple(field.name for field in attrs.fields(cls)), _make_object
         if "_attrs_cached_hash" in getattr(getattr(cls.__hash__, "__code__", None), "co_names", ()):
             make = _make_hashed
-    elif dataclasses.is_dataclass(cls):
+    elif "__dataclass_fields__" in own.__dict__:
         names, make = tuple(field.name for field in dataclasses.fields(cls)), _make_object
     else:
         raise NotData(
@@ -97,11 +99,10 @@ def _check_bases(cls: type, allowed: set[type]) -> None:
 
 def _check_slots(cls: type, fields: Sequence[str]) -> None:
     for base in cls.__mro__[:-1]:
-        if "__attrs_attrs__" in base.__dict__ or "__dataclass_fields__" in base.__dict__:
-            continue
         slots = base.__dict__.get("__slots__", ())
+        cached = base.__dict__.get("__attrs_cached_properties__", ())  # attrs makes slots for what they give
         for slot in [slots] if isinstance(slots, str) else slots:
-            if slot not in fields and slot not in UNCOUNTED_SLOTS:
+            if slot not in fields and slot not in UNCOUNTED_SLOTS and slot not in cached:
                 raise NotData(f"{class_text(cls)} object: its attribute {slot!r} is no field")
 
 

@@ -246,7 +246,10 @@ def write_message(value: Message, writing: Writing) -> str:
 def _object_writer(shape: Shape) -> Writer:
     """A writer for the objects of a data class."""
     begin = f'{{"$class":{quote(shape.name)},"fields":{{'
-    heads = [(field, f"{quote(field)}:") for field in shape.fields]
+    # Elements of tuples are not read by name: a subclass may have something else there.
+    is_tuple = issubclass(shape.cls, tuple)
+    read: Callable[[Any, Any], Any] = tuple.__getitem__ if is_tuple else _field
+    heads = [(key if is_tuple else field, f".{field}", f"{quote(field)}:") for key, field in enumerate(shape.fields)]
 
     def write_object(value: Any, writing: Writing) -> str:
         writing.enter(value, len(heads))
@@ -254,10 +257,14 @@ def _object_writer(shape: Shape) -> Writer:
         step = ""
         try:
             if strangers := shape.strangers(value):
+                if writing.table.pickles:
+                    writing.deep -= 1
+                    return write_pickle(value, writing)
                 raise Problem(f"{class_text(shape.cls)} object: its attribute {strangers[0]!r} is no field", value)
-            for field, head in heads:
-                step = f".{field}"
-                content = _field(value, field)
+            if is_tuple and tuple.__len__(value) != len(heads):
+                raise Problem(f"{class_text(shape.cls)} object: it has more or fewer elements than fields", value)
+            for key, step, head in heads:  # noqa: B007 - the step is for the error
+                content = read(value, key)
                 parts.append(head + writing.table[type(content)](content, writing))
         except Problem as problem:
             problem.inside(value, step)
@@ -281,6 +288,8 @@ def _enum_writer(cls: type[Enum]) -> Writer:
     def write_member(value: Enum, _writing: Writing) -> str:
         if isinstance(value, Flag):
             return f'{begin}"value":{int(value._value_)}}}'  # a combination of flags has no name
+        if cls.__members__.get(value._name_) is not value:
+            raise Problem("no member of its Enum: it could not be found again", value)
         return f'{begin}"name":{quote(value._name_)}}}'
 
     return write_member
@@ -357,6 +366,12 @@ def write_timezone(value: timezone, writing: Writing) -> str:
 def write_zone(value: ZoneInfo, _writing: Writing) -> str:
     if value.key is None:
         raise Problem("a ZoneInfo without a key cannot be found again", value)
+    try:
+        found = ZoneInfo(value.key)
+    except Exception as error:
+        raise Problem(f"a ZoneInfo whose key {value.key!r} is unknown cannot be found again", value) from error
+    if repr(found) != repr(value) and found != value:
+        raise Problem(f"a ZoneInfo that is not the one with the key {value.key!r}", value)
     return f'{{"$zone":{quote(value.key)}}}'
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from nursery_otp import CannotLoad, CannotStore
 from nursery_otp.stores._reading import Reader
-from nursery_otp.stores._writing import Problem, Writers
+from nursery_otp.stores._writing import MOST_LONG, TOO_LONG, Problem, Writers
 
 
 class MessageCodec:
@@ -36,12 +36,15 @@ class MessageCodec:
     def encode(self, message: object) -> str:
         """The text; `CannotStore`, which says where, if something in the message is not data."""
         try:
-            return self._writers[type(message)](message, self._writers.writing())
+            text = self._writers[type(message)](message, self._writers.writing())
         except Problem as problem:
             place = problem.place()
             raise CannotStore(place, problem.text) from problem.__cause__
         except RecursionError:
             raise CannotStore("message", "nested too deep for the stack that is left") from None
+        if len(text) > MOST_LONG:  # not everything is counted on the way
+            raise CannotStore("message", TOO_LONG)
+        return text
 
     def decode(self, text: str) -> object:
         """The message; `CannotLoad`, which says why, if it cannot be made again."""

@@ -168,7 +168,7 @@ def _for_reading(path: str) -> sqlite3.Connection:
         connection = connect(path, "rw")
     except StoreError as error:
         refused = isinstance(error.__cause__, sqlite3.Error) and primary_code(error.__cause__) in MAY_NOT_WRITE
-        if not refused or not os.path.exists(path) or os.path.exists(f"{path}-wal"):
+        if not refused or not os.path.exists(path) or os.path.exists(f"{os.path.realpath(path)}-wal"):
             raise
         return connect(path, "ro", immutable=True)  # nobody has it open, as there would be a log
     connection.execute("PRAGMA query_only = ON")

@@ -158,12 +158,15 @@ class SQLiteStore:
 
 def _apply(connection: sqlite3.Connection, changes: Sequence[LetterChange]) -> None:
     """Neighbours of one kind go together."""
-    for kind, run in groupby(changes, type):
+    for kind, group in groupby(changes, type):
+        run = list(group)
+        if kind not in KINDS:
+            raise InvalidSpec("changes", run[0], "must be AddLetter, UpdateLetter or RemoveLetter objects")
         if kind is AddLetter:
             schema.add(connection, [change.letter for change in run])  # type: ignore[union-attr]
         else:
             statement = schema.UPDATE if kind is UpdateLetter else schema.REMOVE
-            connection.executemany(statement, list(map(_parameters, run)))
+            connection.executemany(statement, map(_parameters, run))
 
 
 def _apply_one_by_one(connection: sqlite3.Connection, changes: Sequence[LetterChange]) -> None:
@@ -172,6 +175,9 @@ def _apply_one_by_one(connection: sqlite3.Connection, changes: Sequence[LetterCh
     statements = {AddLetter: add, UpdateLetter: schema.UPDATE, RemoveLetter: schema.REMOVE}
     for change in changes:
         connection.execute(statements[type(change)], schema.storable(_parameters(change)))
+
+
+KINDS = {AddLetter, UpdateLetter, RemoveLetter}
 
 
 def _parameters(change: LetterChange) -> Sequence[Any]:
