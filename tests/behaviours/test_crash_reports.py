@@ -327,7 +327,7 @@ async def test_storm(reports, watch, caplog, autojump_clock):
 
 def everything(reports, caplog):
     """All that is told of the crashes anywhere: events, entries with their tracebacks, and incidents."""
-    incidents = current_runtime().causes._incidents.values()
+    incidents = current_runtime().causes.remembered()
     return " ".join([*map(str, reports), caplog.text, *(incident.text for incident in incidents)])
 
 
@@ -447,7 +447,7 @@ async def test_incidents_are_short(caplog):
         linked = spawn(trio.sleep_forever)
         stop_nowait(linked, "y" * 1_000_000)
         await wait_all_tasks_blocked()
-        incidents = current_runtime().causes._incidents.values()
+        incidents = current_runtime().causes.remembered()
         assert 3 <= len(incidents)
         assert 5_000 > max(len(incident.text) for incident in incidents)
         supervisor.shutdown()

@@ -64,7 +64,7 @@ from tests.integration.laboratory import Tree, assert_sound, run_program
 from tests.integration.programs import At, Leaf, Program
 
 EXAMPLES = int(os.environ.get("RANDOM_TREES", "100"))
-ROOTS = {"crash", "kill", "signal", "stop", "request", "exit"}
+ROOTS = {"crash", "kill", "signal", "stop", "request", "exit", "overflow"}
 SEND_ERRORS = (MailboxFull, NoProcess, ProcessDown, DeliveryTimeout, Deadlock)
 CHILD_ERRORS = (
     *(AlreadyPresent, AlreadyStarted, ChildNotFound, ChildRestarting, ChildRunning, InvalidSpec, MaxChildrenReached),

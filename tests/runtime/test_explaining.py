@@ -160,6 +160,7 @@ async def test_terminate_child(tree):
 
     assert ["exit", "stop", "request"] == kinds(explain(ref))
     assert "terminate_child" in explain(ref).root.text
+    assert " at test_explaining.py:" in explain(ref).root.text
 
 
 async def test_shutdown():
@@ -233,7 +234,9 @@ async def test_overflow(tree):
     send_nowait(ref, 2)
     await ref.wait()
 
-    assert "<idle#2 ended: crashed(MailboxOverflow(1))>" == str(explain(ref))
+    first, because = str(explain(ref)).splitlines()
+    assert "<idle#2 ended: crashed(MailboxOverflow(1))>" == first
+    assert "more than 1 messages were in its mailbox, the last of them was sent at test_explaining.py:" in because
 
 
 async def test_forgotten(monkeypatch, autojump_clock):

@@ -332,7 +332,7 @@ async def test_cancel_reason(tree):
     send_exit(ref, "because")
     await ref.wait()
 
-    assert ["<function#2>: failed('because')"] == texts
+    assert ["<function#2>: failed('because') [incident 1]"] == texts
 
 
 @pytest.mark.parametrize("error", [ValueError("boom"), Stop("boom")])

@@ -13,6 +13,14 @@ from nursery_otp._runtime.refs import Ref
 from nursery_otp.errors import ChildNotFound, InvalidSpec, UnknownOperation
 
 
+class ChildCall(Call):
+    """A request of a `SupervisorHandle`; `line` is the one that made it."""
+
+    __slots__ = ("line",)
+
+    line: tuple[str, int]
+
+
 class ChildRequests:
     """Reads requests for one supervisor: it knows the template and the ids that were made up."""
 

@@ -33,7 +33,15 @@ async def stop_child(process: Process, limit: ShutdownLimit, cause: int) -> None
         process.request_stop(SHUTDOWN, cause=cause)
         with trio.CancelScope(deadline=process.runtime.now() + limit):
             await process.wait_ended()
+        cause = _overrun(process, limit, cause)
     await kill_child(process, cause)
+
+
+def _overrun(process: Process, limit: float, cause: int) -> int:
+    """The incident that a child is killed for which did not stop in time."""
+    if process.reason is not None:
+        return cause
+    return process.runtime.causes.record("kill", f"it had not stopped {limit:g} s after it was asked to", cause)
 
 
 @protected
@@ -62,13 +70,14 @@ async def end_children(
             process.interrupt(KILLED, cause=cause)
         else:
             process.request_stop(SHUTDOWN, cause=cause)
-            asked.append((process.runtime.now() + float(limit), process))
-    # The deadlines all started at once, so waiting for one after the other is waiting for all.
-    for deadline, process in sorted(asked, key=lambda pair: pair[0]):
-        if deadline < math.inf and process.reason is None:
-            with trio.CancelScope(deadline=deadline):
+            asked.append((float(limit), process))
+    began = processes[0].runtime.now() if processes else 0.0
+    # They all were asked at once, so waiting for one after the other is waiting for all.
+    for limit, process in sorted(asked, key=lambda pair: pair[0]):
+        if limit < math.inf and process.reason is None:
+            with trio.CancelScope(deadline=began + limit):
                 await process.wait_ended()
-            process.interrupt(KILLED, cause=cause)
+            process.interrupt(KILLED, cause=_overrun(process, limit, cause))
     for process in processes:
         if process.interrupted == KILLED:
             await kill_child(process, cause)

@@ -6,6 +6,7 @@ import math
 from collections.abc import Awaitable, Callable, Hashable, Iterable
 from typing import Any, ClassVar, Literal, TypedDict, TypeVar, TypeVarTuple, Unpack, cast, overload
 
+from nursery_otp._behaviours.child_requests import ChildCall
 from nursery_otp._behaviours.children import ChildCount, ChildInfo
 from nursery_otp._behaviours.supervisor_loop import SupervisorLoop
 from nursery_otp._policy import checks
@@ -21,7 +22,7 @@ from nursery_otp._policy.specs import (
     Strategy,
     SupervisorFlags,
 )
-from nursery_otp._runtime.calls import Call
+from nursery_otp._runtime.causes import line_of_caller
 from nursery_otp._runtime.context import process_var
 from nursery_otp._runtime.process import Body, Process
 from nursery_otp._runtime.refs import Address, Name, Ref, find, find_alive
@@ -204,7 +205,9 @@ class SupervisorHandle:
 
     async def _ask(self, operation: str, *args: Any) -> Any:
         self._supervisor()
-        return await Call(f"{operation} of {self.address}", operation, args, {}, self.address).perform(math.inf)
+        request = ChildCall(f"{operation} of {self.address}", operation, args, {}, self.address)
+        request.line = line_of_caller()
+        return await request.perform(math.inf)
 
     @overload
     async def start(

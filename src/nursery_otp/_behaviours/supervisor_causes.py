@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import attrs
 
+from nursery_otp._behaviours.child_requests import ChildCall
 from nursery_otp._policy import supervision as s
 from nursery_otp._runtime import log
 from nursery_otp._runtime.calls import Call
-from nursery_otp._runtime.causes import cut, shown
+from nursery_otp._runtime.causes import cut, place, shown
 from nursery_otp._runtime.crash_reports import CrashReport, write
 from nursery_otp._runtime.interrupts import protected
 from nursery_otp._runtime.process import Process
@@ -40,7 +41,8 @@ class SupervisorCauses:
                 self._source = process.exit_incident()
             case Call() as call:
                 by = "" if call.caller is None else f" by {call.caller.ref}"
-                self._source = self._record("request", f"{shown(call.message)} was asked for{by}", 0)
+                where = f" at {place(call.line)}" if isinstance(call, ChildCall) else ""
+                self._source = self._record("request", f"{shown(call.message)} was asked for{by}{where}", 0)
             case str() as text:
                 self._source = self._record("request", text, 0)
         return self._source if isinstance(self._source, int) else 0
@@ -62,8 +64,8 @@ class SupervisorCauses:
         self.begin(self._supervisor.cause)
 
     def ending(self) -> None:
-        """The supervisor ends: for what it was told before, or for what it is acting upon."""
-        self._supervisor.cause = self._supervisor.cause or self.number()
+        """The supervisor ends for what it is acting upon, even if it was asked to stop in the meantime."""
+        self._supervisor.cause = self.number() or self._supervisor.cause
 
     def _record(self, kind: str, text: str, cause: int) -> int:
         return self._supervisor.runtime.causes.record(kind, text, cause)

@@ -64,7 +64,7 @@ def _source_of(item: Any, supervisor: Process) -> Process | Call | str | int:
         case BodyEnded():
             return "only services were left"
         case Exit():
-            return f"the parent {item.source} ended: {item.reason}"
+            return item.cause or f"the parent {item.source} ended: {item.reason}"
         case _:
             return supervisor.cause
 
@@ -89,8 +89,11 @@ class SupervisorLoop:
         self._finish: ExitReason | None = None
         self._delayed: dict[RetryDue, None] = {}
         self._services_only = False
-        self.on_giving_up: Callable[[], None] | None = None
-        """Called when the supervisor begins to end for a reason of its own, before anybody is stopped for it."""
+        self.on_giving_up: Callable[[int], None] | None = None
+        """Called when the supervisor begins to end for a reason of its own, before anybody is stopped for it.
+
+        It gets the number of the incident behind that.
+        """
 
     @property
     def _current(self) -> s.State:
@@ -247,7 +250,7 @@ class SupervisorLoop:
             if not isinstance(event, s.StopRequest) and is_ending(self._current, actions):
                 self._causes.ending()
                 if self.on_giving_up is not None:
-                    self.on_giving_up()
+                    self.on_giving_up(self._process.cause)
             if isinstance(current, _LOSSES):
                 self._names.release_lost(self._current)
             for action in actions:
@@ -351,8 +354,11 @@ class SupervisorLoop:
         child.on_end = self._child_ended
         child.follow_caller = self._process.follow_caller
         child.incarnation = child_of(self._current, key).incarnations + 1
+        plan = self._current.plan
         if child.incarnation > 1:
             child.origin = self._causes.restarting(key)
+        elif plan is not None and isinstance(plan.purpose, s.Start):
+            child.origin = self._process.origin  # it is there again because its supervisor is
         return child
 
     def _child_ended(self, child: Process, reason: ExitReason, crash: CrashReport | None) -> bool:

@@ -78,7 +78,9 @@ class StartLimit:
         """Time is up."""
         if self._child.status != "starting":
             return
-        cause = self._child.runtime.causes.record("limit", "its start took too long for a supervisor that is to stop")
+        supervisor = self._child.supervisor
+        text = "its start took too long for a supervisor that is to stop"
+        cause = self._child.runtime.causes.record("limit", text, 0 if supervisor is None else supervisor.cause)
         if self._polite:
             self._child.request_stop(SHUTDOWN, cause=cause)
         else:

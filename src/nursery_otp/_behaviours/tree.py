@@ -30,7 +30,7 @@ from nursery_otp._policy.monitors import MonitorOptions
 from nursery_otp._policy.specs import AutoShutdown, ChildSpec, Strategy, SupervisorFlags, check_children
 from nursery_otp._policy.supervision import FailedToStart
 from nursery_otp._policy.timeouts import Timeouts
-from nursery_otp._runtime.causes import shown
+from nursery_otp._runtime.causes import mark, shown
 from nursery_otp._runtime.context import process_var, runtime_var
 from nursery_otp._runtime.interrupts import protected
 from nursery_otp._runtime.process import Body, Process
@@ -161,19 +161,20 @@ class SupervisionTree:
         self._runtime.closed = True  # their last acts may have spawned others, but those may not go on like that
         await end_children(list(self._runtime.table.values()), cause=cause)
 
-    def _root_ended(self, _root: Process, _reason: ExitReason, _crash: object) -> bool:
-        self._cancel_body()
+    def _root_ended(self, root: Process, _reason: ExitReason, _crash: object) -> bool:
+        self._cancel_body(root.exit_incident())
         return False  # the report of its crash, if there is one, is not taken over
 
-    def _cancel_body(self) -> None:
+    def _cancel_body(self, cause: int) -> None:
         """Like a nursery's, the body of the block is not needed without the tree."""
         if not self._leaving:
-            self._body_scope.cancel(reason="the root supervisor has ended")
+            self._body_scope.cancel(reason=f"the root supervisor has ended{mark(cause)}")
 
     def _on_fatal(self) -> None:
         """A KeyboardInterrupt or the like in a process: what the body waits for will not come."""
-        self._cancel_body()
-        self._root.request_stop(SHUTDOWN, cause=self._because(self._runtime.fatal[0]))
+        cause = self._because(self._runtime.fatal[0])
+        self._cancel_body(cause)
+        self._root.request_stop(SHUTDOWN, cause=cause)
 
     # -------------------------------------------------------------------------------------- leaving
 

@@ -15,6 +15,7 @@ import outcome
 import trio
 
 from nursery_otp._policy import checks
+from nursery_otp._runtime.causes import mark
 from nursery_otp._runtime.context import process_of_task, process_var, runtime_for
 from nursery_otp._runtime.cycles import deadlock, keeper_of
 from nursery_otp._runtime.interrupts import protected
@@ -156,7 +157,9 @@ class Call(Carried):
     def lost(self, process: Process) -> Exception:
         """Why it will not be answered."""
         if process.reason is not None:
-            return CallExited(self.label, process.reason)
+            error = CallExited(self.label, process.reason)
+            process.runtime.causes.tag(error, process.exit_incident())
+            return error
         if process.mailbox.closed:
             return NoProcess(self.address, self.label)
         return MailboxFull(process.ref, process.mailbox.bound)
@@ -309,7 +312,10 @@ class Call(Carried):
         if process.mailbox.line is not None and process.mailbox.leave_line(self):
             return
         if self.scope is not None:
-            self.scope.cancel(reason=f"CallerGone: {self.label}")
+            caller = self.caller
+            gone = f"who called {self.label} has gone"
+            cause = process.runtime.causes.record("caller", gone, 0 if caller is None else caller.cause)
+            self.scope.cancel(reason=f"CallerGone: {self.label}{mark(cause)}")
 
 
 def runtime_of(address: Any, label: str) -> Runtime:

@@ -1,16 +1,19 @@
 """Why things happened: a short memory of incidents, each of which names the one that caused it.
 
-An incident is text and two numbers, kept in one table that forgets the oldest. Nothing refers to a process, and no
+An incident is text and a few numbers, kept in a ring that overwrites the oldest. Nothing refers to a process, and no
 incident to another one as an object: a child that is restarted a million times leaves no chain of a million links.
 Incidents are only made where something went wrong or was asked for; a process that simply returns makes none.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import os
+import re
 import reprlib
 import sys
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -23,8 +26,12 @@ from nursery_otp._runtime.interrupts import protected
 
 INCIDENTS_KEPT = 10_000
 SHOWN = 2_000
+NAMES_KEPT = 1_000
 MANY = 100
 """How many entries of a container are shown."""
+_FIELDS = 5
+_MARK = re.compile(r" \[incident (\d+)\]$")
+_TAG = "_nursery_otp_incident"
 _LIBRARIES = tuple(f"{Path(file).parent}{os.sep}" for file in (Path(__file__).parent, trio.__file__))
 
 
@@ -52,8 +59,34 @@ class _Shown(reprlib.Repr):
     def repr_int(self, x: int, _level: int) -> str:
         return safe_repr(x)
 
-    def repr_instance(self, x: Any, _level: int) -> str:
-        return safe_repr(x)
+    def repr_instance(self, x: Any, level: int) -> str:
+        fields = _generated_fields(type(x))
+        if fields is None:
+            return safe_repr(x)
+        if level <= 0:
+            return f"{type(x).__qualname__}(...)"
+        parts = [(name, getattr(x, name), custom) for name, custom in fields]
+        texts = [
+            f"{name}={self.repr1(part, level - 1) if custom is None else custom(part)}" for name, part, custom in parts
+        ]
+        return f"{type(x).__qualname__}({', '.join(texts)})"
+
+
+def _generated_fields(kind: Any) -> list[tuple[str, Callable[[Any], str] | None]] | None:
+    """What the generated `__repr__` of an attrs class or a dataclass shows: each field, and its own way if it has one.
+
+    Such a `__repr__` would build the text of all that the fields hold.
+    """
+    function = getattr(kind.__repr__, "__wrapped__", kind.__repr__)
+    code = getattr(function, "__code__", None)
+    if code is None:
+        return None
+    if "__attrs_attrs__" in vars(kind) and code.co_filename.startswith("<attrs generated"):
+        shown_ones = [field for field in kind.__attrs_attrs__ if field.repr is not False]
+        return [(field.name, None if field.repr is True else field.repr) for field in shown_ones]
+    if "__dataclass_fields__" in vars(kind) and code.co_filename == "<string>":
+        return [(field.name, None) for field in dataclasses.fields(kind) if field.repr]
+    return None
 
 
 def shown(value: object, limit: int = SHOWN) -> str:
@@ -70,12 +103,18 @@ def cut(text: str, limit: int = 2 * SHOWN) -> str:
     return text if len(text) <= limit else f"{text[:limit]}... ({len(text):,} characters)"
 
 
-def place() -> str:
-    """Which line of the user's is running, as "file:line"."""
+def line_of_caller() -> tuple[str, int]:
+    """Which line of the user's is running: its file and number."""
     frame = sys._getframe(1)
     while frame.f_code.co_filename.startswith(_LIBRARIES) and frame.f_back is not None:
         frame = frame.f_back
-    return f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno}"
+    return frame.f_code.co_filename, frame.f_lineno
+
+
+def place(line: tuple[str, int] | None = None) -> str:
+    """That line, or another one, as "file:line"."""
+    file, number = line_of_caller() if line is None else line
+    return f"{os.path.basename(file)}:{number}"
 
 
 @attrs.frozen
@@ -117,23 +156,37 @@ class Explanation:
 class Causes:
     """The incidents of a runtime."""
 
-    __slots__ = ("_incidents", "_last", "now")
+    __slots__ = ("__weakref__", "_last", "_names", "_ring", "_self", "_size", "now")
 
     def __init__(self, now: Callable[[], float]) -> None:
         self.now = now
+        self._size = INCIDENTS_KEPT
         self._last = 0
-        self._incidents: dict[int, Incident] = {}
+        self._ring: list[Any] = []  # one flat list, in which the garbage collector has nothing to look at
+        self._names: dict[str, int] = {}
+        self._self = weakref.ref(self)
 
     def __len__(self) -> int:
-        return len(self._incidents)
+        return min(self._last, self._size)
 
     def record(self, kind: str, text: str, cause: int = 0) -> int:
         """Remember an incident; its number."""
-        self._last += 1
-        self._incidents[self._last] = Incident(self._last, kind, cut(text), self.now(), cause)
-        if len(self._incidents) > INCIDENTS_KEPT:
-            del self._incidents[next(iter(self._incidents))]
-        return self._last
+        number = self._last = self._last + 1
+        place = (number - 1) % self._size * _FIELDS
+        self._ring[place : place + _FIELDS] = (number, kind, cut(text), self.now(), cause)
+        return number
+
+    def get(self, number: int) -> Incident | None:
+        """The incident of this number, if it is remembered."""
+        if not self._last - self._size < number <= self._last or number <= 0:
+            return None
+        place = (number - 1) % self._size * _FIELDS
+        return Incident(*self._ring[place : place + _FIELDS])
+
+    def remembered(self) -> list[Incident]:
+        """All incidents that are not forgotten, in no order."""
+        places = range(0, len(self._ring), _FIELDS)
+        return [Incident(*self._ring[place : place + _FIELDS]) for place in places]
 
     def asked(self, kind: str, what: str, asker: Any) -> int:
         """Remember that the running code asked for something: which process it is part of, and at which line."""
@@ -144,9 +197,58 @@ class Causes:
         """An incident and what led to it; whether that is all of it."""
         found: list[Incident] = []
         while number:
-            incident = self._incidents.get(number)
+            incident = self.get(number)
             if incident is None:
                 return found, False
             found.append(incident)
             number = incident.cause if incident.cause < number else 0  # a cause came before
         return found, True
+
+    # ----------------------------------------------------------- found again from names, texts, errors
+
+    def note_name(self, text: str, number: int) -> None:
+        """The holder of a name has ended, for this incident (0: none): later somebody may ask for the name."""
+        self._names.pop(text, None)  # what is noted last is forgotten last
+        if number:
+            self._names[text] = number
+        if len(self._names) > 2 * NAMES_KEPT:
+            self._names = dict(itertools.islice(self._names.items(), NAMES_KEPT, None))
+
+    def last_of(self, text: str) -> int:
+        """The incident that the last holder of a name ended for; 0 if it is not known."""
+        return self._names.get(text, 0)
+
+    def read(self, text: str) -> tuple[str, int]:
+        """A text that may end with a `mark`: without it, and the number of the incident, if that is remembered."""
+        found = _MARK.search(text)
+        if found is None:
+            return text, 0
+        number = int(found[1])
+        return text[: found.start()], number if self.get(number) is not None else 0
+
+    def tag(self, error: BaseException, number: int) -> None:
+        """Note in an error of the library's own what it came of."""
+        error.__dict__[_TAG] = (self._self, number)
+
+    def of_error(self, error: BaseException) -> int:
+        """What an exception came of: itself, the one that it was raised from, or the first of a group."""
+        link: BaseException | None = error
+        for _ in range(8):  # somebody may have tied them to a ring
+            if link is None:
+                break
+            owner, number = link.__dict__.get(_TAG, (None, 0))
+            if owner is self._self:
+                return int(number)
+            link = _behind(link)
+        return 0
+
+
+def _behind(error: BaseException) -> BaseException | None:
+    if isinstance(error, BaseExceptionGroup):
+        return error.exceptions[0]
+    return error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+
+
+def mark(number: int) -> str:
+    """What the reason of a cancel scope says of the incident behind it, so that `explain` finds it there."""
+    return f" [incident {number}]" if number else ""

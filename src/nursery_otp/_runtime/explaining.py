@@ -4,20 +4,26 @@ from __future__ import annotations
 
 from typing import Any
 
+import trio
+
 from nursery_otp._policy.dead_letters import DeadLetter
 from nursery_otp._policy.exits import Normal
-from nursery_otp._runtime.causes import Explanation, Incident
+from nursery_otp._runtime.causes import Explanation, Incident, shown
+from nursery_otp._runtime.context import runtime_for
 from nursery_otp._runtime.process import Process
-from nursery_otp._runtime.refs import Address, find
+from nursery_otp._runtime.refs import Address, Name, find
 from nursery_otp.errors import NoProcess
 
 
-def explain(target: Address[Any] | DeadLetter) -> Explanation:
+def explain(target: Address[Any] | DeadLetter | BaseException) -> Explanation:
     """Why a process ended; or, if it is alive, why it was started: the incidents from there back to the first cause.
 
-    Of a dead letter: why it was not delivered, and why the process that it was for had ended.
+    Of a dead letter: why it was not delivered, and why the process that it was for had ended. Of a `trio.Cancelled`
+    that comes from the library: what that was for. Of a `CallExited`, or what was raised from one: why the process that
+    was called ended. A name that nobody holds stands for who held it last, if that did not simply return.
 
-    Printed, it is a text. `NoProcess` for a name that nobody holds. The runtime remembers 10,000 incidents.
+    Printed, it is a text. `NoProcess` for a name of which nothing is known, `NoRuntime` for an exception outside of a
+    tree. The runtime remembers 10,000 incidents.
 
     >>> async def main() -> None:
     ...     async with open_supervisor() as supervisor:
@@ -31,10 +37,33 @@ def explain(target: Address[Any] | DeadLetter) -> Explanation:
     """
     if isinstance(target, DeadLetter):
         return _letter(target)
+    if isinstance(target, BaseException):
+        return _raised(target)
     process = find(target)
     if process is None:
-        raise NoProcess(target, "explain")
+        return _gone(target)
     return _ended(process) if process.reason is not None else _alive(process)
+
+
+def _raised(error: BaseException) -> Explanation:
+    causes = runtime_for("explain()").causes
+    if isinstance(error, trio.Cancelled):
+        said, number = causes.read(str(getattr(error, "reason", None) or "of no stated reason"))
+        kind, text = "cancelled", f"cancelled: {said}"
+    else:
+        kind, text, number = "error", shown(error), causes.of_error(error)
+    found, complete = causes.chain(number)
+    return Explanation((Incident(0, kind, text, causes.now(), number), *found), complete)
+
+
+def _gone(target: Any) -> Explanation:
+    """Nobody is there now. Of a name it may be known who held it last."""
+    causes = runtime_for("explain()").causes
+    number = causes.last_of(target.text) if isinstance(target, Name) else 0
+    if not number:
+        raise NoProcess(target, "explain")
+    found, complete = causes.chain(number)
+    return Explanation((Incident(0, "name", f"nobody holds {target!r}", causes.now(), number), *found), complete)
 
 
 def _letter(letter: DeadLetter) -> Explanation:

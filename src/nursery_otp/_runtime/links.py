@@ -117,6 +117,9 @@ def signal(target: Process, source: Process | None, reason: ExitReason, cause: C
     if target.reason is not None:
         return
     if target.trap_exits:
-        target.deliver(Exit(None if source is None else source.ref, reason))
+        # The normal end of a peer is nothing to remember, unless the target ends with it.
+        wanted = not isinstance(reason, Normal) or (source is not None and target.parent is source)
+        number = cause(target.runtime) if wanted else 0
+        target.deliver(Exit(None if source is None else source.ref, reason, cause=number))
     elif not isinstance(reason, Normal) or source is target:
         target.interrupt(reason, cause=cause(target.runtime))

@@ -39,11 +39,12 @@ class Down(Carried):
 class Exit(Carried):
     """An exit signal, turned into a message because the process traps exits. OTP: `{'EXIT', Source, Reason}`.
 
-    `source` is None when the request to stop came from outside of any process.
+    `source` is None when the request to stop came from outside of any process. `cause` is for `explain`.
     """
 
     source: Ref[Any] | None
     reason: ExitReason
+    cause: int = attrs.field(default=0, kw_only=True, eq=False, repr=False)
 
 
 class Message(tuple[str, tuple[Any, ...], dict[str, Any]]):

@@ -20,10 +20,10 @@ import attrs
 import outcome
 import trio
 
-from nursery_otp._policy.exits import KILLED, NORMAL, Crashed, ExitReason, Stop, error_of
+from nursery_otp._policy.exits import KILLED, NORMAL, Crashed, ExitReason, Normal, Stop, error_of
 from nursery_otp._policy.mailboxes import DEFAULT_MAILBOX, MailboxOptions
 from nursery_otp._runtime.calls import Call
-from nursery_otp._runtime.causes import shown
+from nursery_otp._runtime.causes import mark, shown
 from nursery_otp._runtime.channel_mailbox import ChannelMailbox
 from nursery_otp._runtime.context import process_var, runtime_var
 from nursery_otp._runtime.crash_reports import CrashReport, crash_report
@@ -238,9 +238,14 @@ class Process:
     def _end(self, reason: ExitReason) -> None:
         self.status = "ended"
         self.reason = reason
+        signal = self.handling
+        if isinstance(signal, Exit) and signal.reason is reason:
+            self.asked, self.cause = reason, self.cause or signal.cause  # it trapped that, and obeyed
         crash = self._crash(reason) if isinstance(reason, Crashed) else None
         left, line = self.mailbox.close()
         self.runtime.registry.release(self)
+        if self.name is not None:
+            self.runtime.causes.note_name(self.name.text, 0 if isinstance(reason, Normal) else self.exit_incident())
         self._fail_callers(left)
         self._send_away(line)
         self._tell_watchers(reason)
@@ -270,7 +275,9 @@ class Process:
             return None  # it ended as it was told to; the error is somebody else's
         report = crash_report(self, reason.error)
         handling = "" if report.message is None else f" while it handled {report.message}"
-        self.incident = self.runtime.causes.record("crash", f"{report.process}{handling}", self.cause)
+        causes = self.runtime.causes
+        cause = causes.of_error(reason.error) or self.cause
+        self.incident = causes.record("crash", f"{report.process}{handling}", cause)
         return report
 
     def exit_incident(self, runtime: Runtime | None = None) -> int:
@@ -407,7 +414,7 @@ class Process:
             self.mailbox.direct = False
             self.cause = cause or self.cause
         if self.scope is not None:
-            self.scope.cancel(reason=f"{self.ref}: {reason}")
+            self.scope.cancel(reason=f"{self.ref}: {reason}{mark(self.cause)}")
 
     def request_stop(self, reason: ExitReason, *, drain: bool = False, cause: int = 0) -> None:
         """Ask politely; how a process obeys depends on what it is."""
@@ -419,13 +426,13 @@ class Process:
             self.on_stop(reason, drain)
         elif self.trap_exits:
             asker = process_var.get()
-            self.deliver(Exit(None if asker is None else asker.ref, reason))
+            self.deliver(Exit(None if asker is None else asker.ref, reason, cause=cause))
         elif self._stop_scopes is not None:
             if self._interrupted is None:
                 self._interrupted, self._polite = reason, True
                 self.mailbox.direct = False
             for scope in self._stop_scopes:
-                scope.cancel(reason=f"{self.ref}: stop: {reason}")
+                scope.cancel(reason=f"{self.ref}: stop: {reason}{mark(self.cause)}")
         else:
             self.interrupt(reason, polite=True)
 
@@ -435,7 +442,7 @@ class Process:
             self._stop_scopes = []
         self._stop_scopes.append(scope)
         if self._interrupted is not None:
-            scope.cancel(reason=f"{self.ref}: stop: {self._interrupted}")
+            scope.cancel(reason=f"{self.ref}: stop: {self._interrupted}{mark(self.cause)}")
 
     def leave_stop_scope(self, scope: trio.CancelScope) -> None:
         """The block is over; the process stays one that ends in its own time."""
@@ -443,7 +450,9 @@ class Process:
             self._stop_scopes.remove(scope)
 
     def overflow_crash(self, capacity: float) -> None:
-        self.interrupt(Crashed(MailboxOverflow(capacity)))
+        what = f"more than {capacity:g} messages were in its mailbox, the last of them was sent"
+        cause = self.runtime.causes.asked("overflow", what, process_var.get())
+        self.interrupt(Crashed(MailboxOverflow(capacity)), cause=cause)
 
     def overflowed(self) -> None:
         emit = self.runtime.telemetry.mailbox_overflowed
