@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
+from functools import partial
 from types import TracebackType
 from typing import Any, NoReturn
 
@@ -53,20 +54,12 @@ class SupervisionTree:
         self,
         root: _RootFactory,
         name: Name[Any] | None,
-        timeouts: Timeouts,
-        seed: int | None,
-        monitors: MonitorOptions,
-        dead_letters: DeadLetterOptions,
-        delivery: DeliveryOptions,
+        make_runtime: Callable[[], Runtime],
         tracer: Tracer | None,
     ) -> None:
         self._root_factory = root
         self._name = name
-        self._timeouts = timeouts
-        self._seed = seed
-        self._monitors = monitors
-        self._dead_letters = dead_letters
-        self._delivery = delivery
+        self._make_runtime = make_runtime
         self._tracer = tracer
         self._entered = False
 
@@ -82,13 +75,7 @@ class SupervisionTree:
         if self._entered:
             raise RuntimeError("a supervision tree is opened once; call open_supervisor again")
         self._entered = True
-        self._runtime = Runtime(
-            self._timeouts,
-            seed=self._seed,
-            monitors=self._monitors,
-            dead_letters=self._dead_letters,
-            delivery=self._delivery,
-        )
+        self._runtime = self._make_runtime()
         self._runtime.set_tracer(self._tracer)
         self._runtime.on_fatal = self._on_fatal
         await self._open_store()
@@ -344,8 +331,7 @@ def open_supervisor(
     tree (environment variables whose names begin with `NURSERY_OTP_TIMEOUT__` are applied on top, see `load_timeouts`),
     `monitors` says when its monitors count as leaks, `seed` fixes its randomness (the jitter of `Backoff`).
     `follow_caller` applies to all servers of the tree, see `call`. `dead_letters` says what becomes of messages that
-    nobody handled, `delivery` how messages are sent. A `tracer`
-    takes a context along with the messages, see `Tracer`.
+    nobody handled, `delivery` how messages are sent. A `tracer` takes a context along with the messages, see `Tracer`.
 
     Raises `InvalidSpec` at once, `StartFailed` on entering if a child does not start (those before it are stopped), and
     on leaving `RestartLimitReached` (its cause is the last crash) or `SupervisorEnded` if the root was killed. OTP:
@@ -376,5 +362,12 @@ def open_supervisor(
     checks.instance("delivery", delivery, DeliveryOptions, "must be a DeliveryOptions")
     root = _RootFactory(flags, specs, follow_caller=follow_caller)
     policy = with_environment(timeouts or Timeouts(), os.environ)
-    tracer = checked_tracer(tracer)
-    return SupervisionTree(root, name, policy, seed, monitors or MonitorOptions(), dead_letters, delivery, tracer)
+    make_runtime = partial(
+        Runtime,
+        policy,
+        seed=seed,
+        monitors=monitors or MonitorOptions(),
+        dead_letters=dead_letters,
+        delivery=delivery,
+    )
+    return SupervisionTree(root, name, make_runtime, checked_tracer(tracer))

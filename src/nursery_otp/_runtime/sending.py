@@ -171,7 +171,7 @@ def cast_message(target: Any, message: object) -> None:
             message = stamped(process.telemetry, "cast", target, message, process)
         process.accept_or_drop(message)
         return
-    runtime = _runtime_near(target)
+    runtime = _runtime_near()
     runtime.count_sent_to_nobody()
     context = None
     tracer = runtime.telemetry.tracer
@@ -180,8 +180,8 @@ def cast_message(target: Any, message: object) -> None:
     runtime.dead_letters.bury(target, message, "noproc", context=context)
 
 
-def _runtime_near(target: Any) -> Runtime:
+def _runtime_near() -> Runtime:
     inside: Process | None = process_var.get()
     if inside is not None:
         return inside.runtime
-    return runtime_for(f"the name {target.text!r}" if isinstance(target, Name) else "a cast")
+    return runtime_for("a cast")
