@@ -42,7 +42,7 @@ async def dead(name=None):
 def bury(*messages, recipient=NOBODY, reason="noproc"):
     """Dead letters of any kind."""
     for message in messages:
-        current_runtime().count_sent_to_nobody()
+        current_runtime().sent += 1
         dead_letters().bury(recipient, message, reason)
 
 
@@ -131,7 +131,7 @@ async def test_nameless(tree):
 async def test_sender_says(tree):
     """What the sender said about a message stays with the letter."""
     info = MessageInfo(metadata={"order": 7}, correlation_id="c", idempotency_key="k", attempt=3)
-    (await dead())._process.deliver(Envelope("hello", None, info), signal=False)
+    (await dead())._process.offer(Envelope("hello", None, info))
     (letter,) = dead_letters()
 
     assert ("hello", {"order": 7}, "c", "k", 3) == (
@@ -279,10 +279,11 @@ async def test_add(tree):
 
 async def test_add_nowait(tree):
     """The same from a place that cannot wait."""
-    letter = dead_letters().add_nowait(NOBODY, "hello", "refused", metadata={"order": 7})
+    first = dead_letters().add_nowait(NOBODY, "hello", "refused", metadata={"order": 7})
+    second = dead_letters().add_nowait(NOBODY, "hello", "refused")
 
-    assert (letter,) == dead_letters().list()
-    assert {"order": 7} == letter.metadata
+    assert [first, second] == [letter.id for letter in dead_letters()]
+    assert ({"order": 7}, {}) == tuple(letter.metadata for letter in dead_letters())
     assert current_runtime().ledger().balanced
 
 

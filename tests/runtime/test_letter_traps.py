@@ -55,7 +55,7 @@ class NaiveQueue(GenServer):
         for message in list(self.letters.values()) * times:
             ref = current_runtime().names().get(name.text)
             if ref is not None:
-                ref._process.accept(message)
+                ref._process.offer(message)
 
 
 class Naive:
@@ -92,7 +92,7 @@ class Ours:
 
     async def bury(self, *messages):
         for message in messages:
-            current_runtime().count_sent_to_nobody()
+            current_runtime().sent += 1
             dead_letters().bury(A, message, "noproc")
 
     async def messages(self, limit=None):
@@ -151,7 +151,7 @@ async def naive_retry():
         if ref is None:
             emit({"attempts": 2}, {"letter": letter, "result": "no process"})
         else:
-            ref._process.accept(letter.message)
+            ref._process.offer(letter.message)
             await dead_letters().purge(letter.id)
 
 
@@ -196,7 +196,7 @@ async def test_handled_is_handled():
             dead_letters().bury(A, "hello", "noproc")
             ref = spawn(crash, name=A)
             if kind == "naive":
-                ref._process.accept("hello")
+                ref._process.offer("hello")
                 await dead_letters().purge()
             else:
                 await dead_letters().retry()
@@ -246,7 +246,7 @@ async def test_loop_is_shared():
         for letter in dead_letters().list():
             ref = current_runtime().names().get(letter.recipient.text)
             if ref is not None:
-                ref._process.accept(letter.message)
+                ref._process.offer(letter.message)
 
     assert await calls_during(naive) < 5
     assert await calls_during(lambda: dead_letters().retry()) > 500

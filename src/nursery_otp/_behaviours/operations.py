@@ -28,6 +28,9 @@ T = TypeVar("T")
 N = TypeVar("N", bound=Next | Coroutine[Any, Any, Next])
 
 
+_message = tuple.__new__  # as Message(...) does, which looks at the operation's name first
+
+
 class _Handler(Generic[P, T]):
     """What `@call` and `@cast` have in common."""
 
@@ -42,19 +45,33 @@ class _Handler(Generic[P, T]):
         self.function = function
         self.follow_caller = follow_caller
         self.name = function.__name__
+        self._owner: type[Any] | None = None
+        self._client: Any = None
         self.__doc__ = function.__doc__
         self.__wrapped__ = function
         self._signature = inspect.signature(function)
         if not self._signature.parameters:
             raise TypeError(f"@call and @cast are for methods: {function.__name__} needs a first parameter (self)")
-        self._low, self._high = _positional_bounds(self._signature)
+        self.low, self.high = _positional_bounds(self._signature)
 
     def __set_name__(self, _owner: type, name: str) -> None:
         self.name = name
 
+    def client(self, owner: type[Any]) -> Any:
+        """The client function for servers of a class: the one it is written in, or another that inherits it."""
+        if owner is self._owner:
+            return self._client
+        client = getattr(owner, "_otp_clients", {}).get(self.name)
+        if client is None:
+            what = f"{owner.__name__}.{self.name}"
+            raise TypeError(f"{what}: @call and @cast only work in the body of a GenServer class")
+        if vars(owner).get(self.name) is self:  # a subclass must not be kept alive by its base class
+            self._owner, self._client = owner, client
+        return client
+
     def check(self, label: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Refuse wrong arguments at the caller, where the mistake is, instead of crashing the server."""
-        if kwargs or not self._low <= len(args) <= self._high:
+        if kwargs or not self.low <= len(args) <= self.high:
             try:
                 self._signature.bind(None, *args, **kwargs)
             except TypeError as error:
@@ -89,7 +106,7 @@ class CallHandler(_Handler[P, T], Generic[P, R, T]):
     @overload
     def __get__(self, server: object, owner: type[S]) -> Callable[P, T]: ...
     def __get__(self, server: object, owner: type[Any]) -> Any:
-        return _client(self, owner) if server is None else self.function.__get__(server, owner)
+        return self.client(owner) if server is None else self.function.__get__(server, owner)
 
 
 class CastHandler(_Handler[P, T], Generic[P, T]):
@@ -102,14 +119,7 @@ class CastHandler(_Handler[P, T], Generic[P, T]):
     @overload
     def __get__(self, server: object, owner: type[S]) -> Callable[P, T]: ...
     def __get__(self, server: object, owner: type[Any]) -> Any:
-        return _client(self, owner) if server is None else self.function.__get__(server, owner)
-
-
-def _client(handler: _Handler[Any, Any], owner: type[Any]) -> Any:
-    client = getattr(owner, "_otp_clients", {}).get(handler.name)
-    if client is None:
-        raise TypeError(f"{owner.__name__}.{handler.name}: @call and @cast only work in the body of a GenServer class")
-    return client
+        return self.client(owner) if server is None else self.function.__get__(server, owner)
 
 
 class ClientCall(OperationHandle, Generic[S, P, R]):
@@ -197,7 +207,10 @@ class ClientCast(OperationHandle, Generic[S, P]):
 
     def __call__(self, address: Address[S], /, *args: P.args, **kwargs: P.kwargs) -> None:
         """Send the request; never blocks, and is no error if nobody is there. OTP: `gen_server:cast/2`."""
-        cast_message(address, self.message(*args, **kwargs))
+        handler = self._handler
+        if kwargs or not handler.low <= len(args) <= handler.high:
+            handler.check(self._label, args, kwargs)
+        cast_message(address, _message(Message, (handler.name, args, kwargs)))
 
     def message(self, *args: P.args, **kwargs: P.kwargs) -> Message:
         """The request as a value."""

@@ -150,7 +150,7 @@ class Gathering:
             return False
         order = self._order
         item = order.message if order.info is None else Envelope(order.message, None, order.info)
-        return process.deliver(item, signal=False)
+        return process.offer(item)
 
     def _done(self, parcel: Any) -> None:
         index, span = self._spans[parcel]

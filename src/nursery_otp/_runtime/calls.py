@@ -201,12 +201,13 @@ class Call(Carried):
             self.fail(cycle)
         elif process.reason is not None or process.mailbox.closed:
             self.fail(NoProcess(self.address, self.label))
-        elif not process.deliver(self, signal=self.always_fits):
+        elif self.always_fits:
+            process.deliver(self)
+        elif not process.offer(self):
             if process.mailbox.overflow == "block":
                 process.mailbox.queue_up(self, self)
             else:
-                process.overflowed()
-                self.fail(MailboxFull(process.ref, process.mailbox.bound))
+                self.fail(process.refused())
 
     @property
     def receiver(self) -> Process | None:

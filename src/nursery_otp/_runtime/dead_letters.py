@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import builtins
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 import attrs
 import trio
@@ -26,6 +26,17 @@ from nursery_otp._runtime.messages import MessageInfo
 from nursery_otp.errors import LetterNotFound
 
 _ANY: Any = object()
+
+
+class LetterKeywords(TypedDict, total=False):
+    """What may be said of a message that is put into the queue."""
+
+    metadata: Mapping[str, Any] | None
+    attempts: int
+    idempotency_key: str | None
+    correlation_id: str | None
+    cause: str | None
+    context: object
 
 
 @protected
@@ -46,29 +57,20 @@ class DeadLetterQueue(LetterBox):
         return iter(self.list())
 
     async def add(
-        self,
-        recipient: object,
-        message: object,
-        reason: str,
-        *,
-        metadata: Mapping[str, Any] | None = None,
-        attempts: int = 1,
-        idempotency_key: str | None = None,
-        correlation_id: str | None = None,
-        cause: str | None = None,
-        context: object = None,
+        self, recipient: object, message: object, reason: str, **options: Unpack[LetterKeywords]
     ) -> DeadLetter:
-        """Put a message into the queue, and wait until it is durable if there is a store.
+        """Put a message into the queue, and wait until it is durable if there is a store; the letter.
 
-        `add_nowait` does not wait.
+        `attempts` is how many times its delivery has failed, `cause` says in words what led to it, `context` is the
+        trace that it is part of; `metadata`, `idempotency_key` and `correlation_id` are what its receiver will be told.
 
         While the store is out of order nobody waits for it: the letter is in memory then, its `durable` False.
-        Cancelled: the letter is in the queue all the same, unless the wait was cancelled before it began. `attempts`
-        is how many times its delivery has failed, `context` the trace that it is part of.
+        Cancelled: the letter is in the queue all the same, unless the wait was cancelled before it began.
         """
-        info = self._checked_info(reason, metadata, attempts, idempotency_key, correlation_id, cause)
+        checked = _checked(reason, options)
         await trio.lowlevel.checkpoint_if_cancelled()
-        number = self._put(recipient, message, reason, info, cause, context)
+        self.runtime.sent += 1
+        number = self.bury(recipient, message, reason, *checked)
         letter = self.view(number)
         if self.mirror is None:
             await trio.lowlevel.cancel_shielded_checkpoint()
@@ -76,53 +78,11 @@ class DeadLetterQueue(LetterBox):
             await self.mirror.wait_saved(number)
         return self.view(number) if number in self.letters else letter
 
-    def add_nowait(
-        self,
-        recipient: object,
-        message: object,
-        reason: str,
-        *,
-        metadata: Mapping[str, Any] | None = None,
-        attempts: int = 1,
-        idempotency_key: str | None = None,
-        correlation_id: str | None = None,
-        cause: str | None = None,
-        context: object = None,
-    ) -> DeadLetter:
-        """`add`, without waiting for the store, which has the letter soon after."""
-        info = self._checked_info(reason, metadata, attempts, idempotency_key, correlation_id, cause)
-        return self.view(self._put(recipient, message, reason, info, cause, context))
-
-    def _put(
-        self, recipient: object, message: object, reason: str, info: MessageInfo, cause: str | None, context: object
-    ) -> int:
-        self.runtime.count_sent_to_nobody()
-        return self.bury(recipient, message, reason, info=info, cause=cause, context=context)
-
-    @staticmethod
-    def _checked_info(
-        reason: object,
-        metadata: Mapping[str, Any] | None,
-        attempts: int,
-        idempotency_key: str | None,
-        correlation_id: str | None,
-        cause: object,
-    ) -> MessageInfo:
-        checks.instance("reason", reason, str, "must be text")
-        checks.instance("metadata", metadata, (Mapping, type(None)), "must be a mapping")
-        checks.count("attempts", attempts, minimum=1, infinite=False)
-        for field, value in (
-            ("idempotency_key", idempotency_key),
-            ("correlation_id", correlation_id),
-            ("cause", cause),
-        ):
-            checks.instance(field, value, (str, type(None)), "must be text or None")
-        return MessageInfo(
-            metadata=dict(metadata or {}),
-            correlation_id=correlation_id,
-            idempotency_key=idempotency_key,
-            attempt=attempts,
-        )
+    def add_nowait(self, recipient: object, message: object, reason: str, **options: Unpack[LetterKeywords]) -> str:
+        """`add`, without waiting for the store, which has the letter soon after; the id of the letter."""
+        checked = _checked(reason, options)
+        self.runtime.sent += 1
+        return self.ids[self.bury(recipient, message, reason, *checked)]
 
     # -------------------------------------------------------------------------------------- looking
 
@@ -277,6 +237,34 @@ class DeadLetterQueue(LetterBox):
             if _matches(kept, recipient, reason, state):
                 found.append(number)
         return found
+
+
+def _checked(reason: object, options: Mapping[str, Any]) -> tuple[MessageInfo | None, str | None, object]:
+    if type(reason) is not str:
+        checks.instance("reason", reason, str, "must be text")
+    return _said(**options) if options else _NOTHING_SAID
+
+
+def _said(
+    *,
+    metadata: Mapping[str, Any] | None = None,
+    attempts: int = 1,
+    idempotency_key: str | None = None,
+    correlation_id: str | None = None,
+    cause: str | None = None,
+    context: object = None,
+) -> tuple[MessageInfo, str | None, object]:
+    checks.instance("metadata", metadata, (Mapping, type(None)), "must be a mapping")
+    checks.count("attempts", attempts, minimum=1, infinite=False)
+    texts = {"idempotency_key": idempotency_key, "correlation_id": correlation_id, "cause": cause}
+    for field, value in texts.items():
+        checks.instance(field, value, (str, type(None)), "must be text or None")
+    info = MessageInfo(dict(metadata or {}), correlation_id, idempotency_key, attempts)
+    return info, cause, context
+
+
+_said.__qualname__ = "DeadLetterQueue.add"  # for the error of an option that does not exist
+_NOTHING_SAID = (None, None, None)
 
 
 def _matches(kept: Raw | Entry, recipient: object, reason: str | None, state: str | None) -> bool:

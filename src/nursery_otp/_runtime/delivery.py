@@ -227,7 +227,7 @@ class Errand:
             process = find(self._recipient)
             bare = info is None and self._context is None
             item = self._message if bare else Envelope(self._message, self._context, info)
-            if process is not None and process.mailbox.direct and process.deliver(item, signal=False):
+            if process is not None and process.mailbox.direct and process.offer(item):
                 await trio.lowlevel.cancel_shielded_checkpoint()
                 return None
         limit = self._options.within
@@ -256,7 +256,7 @@ class Errand:
             self._log("send_failed", error, attempts)
         else:
             counts.ignored += 1
-        self._runtime.count_sent_to_nobody()
+        self._runtime.sent += 1
         self._runtime.count_dropped("send: given up")
         return Delivery(False, attempts, error)
 

@@ -8,8 +8,9 @@ Letters are numbered in the order in which they came, which is the order of the 
 from __future__ import annotations
 
 import time
+from collections import defaultdict
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from nursery_otp._policy.dead_letters import DeadLetter, DeadLetterOptions, DeadLetterStatistics
 from nursery_otp._runtime.interrupts import protected
@@ -17,6 +18,7 @@ from nursery_otp._runtime.letter_entries import Entry, LetterIds, Raw, view_of
 from nursery_otp._runtime.letter_events import LetterEventKind, Subscriptions
 from nursery_otp._runtime.letter_mirror import NEW, Mirror
 from nursery_otp._runtime.letter_retrying import Retrying
+from nursery_otp._runtime.messages import MessageInfo
 
 if TYPE_CHECKING:
     from nursery_otp._runtime.runtime import Runtime
@@ -32,8 +34,9 @@ class LetterBox:
     def __init__(self, runtime: Runtime, options: DeadLetterOptions) -> None:
         self.options = options
         self.runtime = runtime
+        self._telemetry = runtime.telemetry
         self.letters: dict[int, Raw | Entry] = {}
-        self.reasons: dict[str, int] = {}
+        self.reasons: defaultdict[str, int] = defaultdict(int)
         self.removed = dict.fromkeys(REMOVALS, 0)
         self.loaded = 0
         self.exhausted = 0
@@ -69,17 +72,12 @@ class LetterBox:
         recipient: object,
         message: object,
         reason: str,
-        *,
-        info: Any = None,
+        info: MessageInfo | None = None,
         cause: str | None = None,
         context: object = None,
     ) -> int:
         """Keep a message that nobody will handle (called by the runtime). Never waits and never raises."""
-        reasons = self.reasons
-        try:
-            reasons[reason] += 1
-        except KeyError:
-            reasons[reason] = 1
+        self.reasons[reason] += 1
         now = self._now()
         number = self.last = self.last + 1
         letters = self.letters
@@ -91,7 +89,7 @@ class LetterBox:
             mirror.pending[number] = NEW
             if mirror.idle is not None:
                 mirror.wake()
-        emit = self.runtime.telemetry.letter_added
+        emit = self._telemetry.letter_added
         if emit is not None:
             emit({"queued": len(letters)}, {"letter": self.view(number)})
         if self._followed:
@@ -157,7 +155,7 @@ class LetterBox:
 
     def remove(self, number: int, cause: LetterEventKind) -> None:
         """The letter leaves the queue."""
-        emit = self.runtime.telemetry.letter_removed
+        emit = self._telemetry.letter_removed
         if emit is not None:
             emit({"queued": len(self.letters) - 1}, {"letter": self.view(number), "cause": cause})
         if len(self.subscriptions):
@@ -180,21 +178,15 @@ class LetterBox:
             oldest = self._oldest
             while oldest not in letters:
                 oldest += 1
-            self._oldest = oldest
-            if self._followed or self.mirror is not None or isinstance(letters[oldest], Entry):
-                self.remove(oldest, "evicted")
+            self._oldest = oldest + 1
+            plain = self._telemetry.letter_removed is None and not self._followed and self.mirror is None
+            if plain and type(letters[oldest]) is tuple:  # as `remove` does, where nobody looks or listens
+                del letters[oldest]
+                self.removed["evicted"] += 1
             else:
-                self._evict(oldest)
+                self.remove(oldest, "evicted")
         if now >= self._expires_at:
             self._expire(now)
-
-    def _evict(self, number: int) -> None:
-        """What `remove` does, as far as it is needed if nobody has ever looked at the letter."""
-        emit = self.runtime.telemetry.letter_removed
-        if emit is not None:
-            emit({"queued": len(self.letters) - 1}, {"letter": self.view(number), "cause": "evicted"})
-        if self.letters.pop(number, None) is not None:
-            self.removed["evicted"] += 1
 
     def _sweep(self) -> None:
         now = self._now()

@@ -193,7 +193,9 @@ def view_of(
     decode: Callable[[str], object],
 ) -> DeadLetter:
     """What users see of it."""
-    entry = kept if isinstance(kept, Entry) else Entry.of(kept)
+    if not isinstance(kept, Entry):
+        return _view_of_raw(kept, identity, key, offset, durable=durable, not_stored=not_stored)
+    entry = kept
     return DeadLetter(
         id=identity,
         recipient=entry.recipient,
@@ -211,6 +213,32 @@ def view_of(
         not_stored=not_stored,
         requested=entry.requested,
         ref=None if entry.process is None else entry.process.ref,
+    )
+
+
+def _view_of_raw(
+    raw: Raw, identity: str, key: str, offset: float, *, durable: bool, not_stored: str | None
+) -> DeadLetter:
+    when, recipient, message, reason, info, cause, _ = raw
+    ended = isinstance(recipient, Process)
+    said = info or _NO_INFO
+    return DeadLetter(
+        id=identity,
+        recipient=recipient_of(recipient) if ended else recipient,
+        message=message,
+        reason=reason,
+        metadata={} if info is None else info.metadata,
+        attempts=said.attempt,
+        first_failure=when + offset,
+        last_attempt=when + offset,
+        idempotency_key=said.idempotency_key or key,
+        correlation_id=said.correlation_id,
+        cause=cause,
+        state="waiting",
+        durable=durable,
+        not_stored=not_stored,
+        requested=False,
+        ref=recipient.ref if ended else None,
     )
 
 

@@ -131,7 +131,7 @@ class Parcel(Call):
             self._hand_over(process, self)
 
     def _hand_over(self, process: Process, item: object) -> None:
-        if process.deliver(item, signal=False):
+        if process.offer(item):
             self.admitted()
         elif process.mailbox.overflow != "block":
             process.overflowed()

@@ -482,37 +482,42 @@ class Process:
 
     # ------------------------------------------------------------------------------------- messages
 
-    def deliver(self, item: object, *, signal: bool = True) -> bool:
-        """The one way of everything that is sent to this process, and the seam for whoever wants to intercept it.
+    # Everything that is sent to this process comes in by one of these two, which are the seam for whoever wants to
+    # intercept it. Neither blocks nor raises. For a process that has ended, or wants nothing more, it is a dead letter.
 
-        Never blocks and never raises. A signal is always taken; False means that an ordinary message was not, as there
-        is no room and nobody to drop. For a process that has ended it becomes a dead letter.
-        """
+    def deliver(self, signal: object) -> None:
+        """Take a signal, whatever the bound of the mailbox says."""
         if self.reason is not None or self.mailbox.closed:
+            self._turn_away(signal)
+        else:
+            self.mailbox.put(signal)
+
+    def offer(self, message: object) -> bool:
+        """Take an ordinary message; False if there is no room for it and nobody to drop."""
+        if self.reason is None and not self.mailbox.closed:
+            return self.mailbox.offer(message)
+        if self.reason is None or isinstance(message, Carried):
+            self._turn_away(message)
+        else:  # as `discard` does, without the questions that it asks
             runtime = self.runtime
-            runtime.count_sent_to_nobody()
-            if self.reason is None or isinstance(item, Carried):
-                self.discard(item, "noproc")
-            else:
-                runtime.dead_letters.bury(self, item, "noproc")
-            return True
-        if signal:
-            self.mailbox.put(item)
-            return True
-        return self.mailbox.offer(item)
+            runtime.sent += 1
+            runtime.dead_letters.bury(self, message, "noproc")
+        return True
 
-    def accept(self, message: object) -> None:
-        """Deliver an ordinary message; `MailboxFull` if it was not taken."""
-        if not self.deliver(message, signal=False):
-            self.overflowed()
-            raise MailboxFull(self.ref, self.mailbox.bound)
+    def _turn_away(self, item: object) -> None:
+        self.runtime.sent += 1
+        self.discard(item, "noproc")
 
-    def accept_or_drop(self, message: object) -> None:
-        """Deliver a cast: what finds no room becomes a dead letter."""
-        if not self.deliver(message, signal=False):
-            self.overflowed()
-            self.mailbox.sent += 1
-            self.discard(message, "mailbox full")
+    def refused(self) -> MailboxFull:
+        """An offer was not taken: the error for its sender."""
+        self.overflowed()
+        return MailboxFull(self.ref, self.mailbox.bound)
+
+    def drop(self, message: object) -> None:
+        """An offer was not taken, and its sender does not wait: it becomes a dead letter."""
+        self.overflowed()
+        self.mailbox.sent += 1
+        self.discard(message, "mailbox full")
 
     def discard(self, item: object, reason: str) -> None:
         """Account for an item that will not be read; a letter becomes a dead letter."""

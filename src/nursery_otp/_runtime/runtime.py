@@ -97,7 +97,7 @@ class Runtime:
         self.on_fatal: Callable[[], None] | None = None
         self._hooks: list[Callable[[Ref[Any], ExitReason], None]] = []
         self._last_pid = 0
-        self._sent = 0
+        self.sent = 0  # to nobody, and to processes that have ended since
         self._handled = 0
         self._dropped: Counter[str] = Counter()
         self.dead_letters = DeadLetterQueue(self, dead_letters)
@@ -148,7 +148,7 @@ class Runtime:
 
     def forget(self, process: Process) -> None:
         """The last thing that happens to a process: its counters become part of the whole."""
-        self._sent += process.mailbox.sent
+        self.sent += process.mailbox.sent
         self._handled += process.mailbox.handled
         process.mailbox.sent = process.mailbox.handled = 0
         self.table.pop(process.pid, None)
@@ -176,10 +176,6 @@ class Runtime:
 
     # ------------------------------------------------------------------------------------- counters
 
-    def count_sent_to_nobody(self) -> None:
-        """A message was sent to an address where nobody is."""
-        self._sent += 1
-
     def count_dropped(self, reason: str) -> None:
         """A message was given up by policy, or by the one it concerned."""
         self._dropped[reason] += 1
@@ -192,7 +188,7 @@ class Runtime:
 
     def ledger(self) -> Ledger:
         """What became of all messages so far."""
-        sent, handled, queued = self._sent, self._handled, 0
+        sent, handled, queued = self.sent, self._handled, 0
         for process in list(self.table.values()):
             sent += process.mailbox.sent
             handled += process.mailbox.handled

@@ -38,14 +38,15 @@ def send_nowait(target: Address[Any], message: object) -> None:
     A process that has ended makes it a dead letter, which is no error; a name or a `Via` that leads nowhere is one:
     `NoProcess`. `MailboxFull` if the mailbox is at its bound and its policy does not say what to drop. OTP: `!`.
     """
-    process = find(target)
+    process = target._process if type(target) is Ref else find(target)
     if process is None:
         raise NoProcess(target, "send")
     tracer = process.telemetry.tracer
     if tracer is not None:
         _send_traced(process, target, message)
         return
-    process.accept(message)
+    if not process.offer(message):
+        raise process.refused()
 
 
 class SendKeywords(TypedDict, total=False):
@@ -103,7 +104,8 @@ def _matter_later(options: SendKeywords) -> bool:
 @protected
 def _send_traced(process: Process, target: Any, message: object) -> None:
     with Producing(process.telemetry, "send", target, message, process) as producing:
-        process.accept(producing.wrap(message))
+        if not process.offer(producing.wrap(message)):
+            raise process.refused()
 
 
 @protected
@@ -164,20 +166,21 @@ send.__signature__ = inspect.signature(_send)  # type: ignore[attr-defined]
 @protected
 def cast_message(target: Any, message: object) -> None:
     """Never blocks and never raises for want of a receiver: what finds none, or no room, is a dead letter."""
-    process = find(target)
+    process = target._process if type(target) is Ref else find(target)
     if process is not None:
         tracer = process.telemetry.tracer
         if tracer is not None:
             message = stamped(process.telemetry, "cast", target, message, process)
-        process.accept_or_drop(message)
+        if not process.offer(message):
+            process.drop(message)
         return
     runtime = _runtime_near()
-    runtime.count_sent_to_nobody()
+    runtime.sent += 1
     context = None
     tracer = runtime.telemetry.tracer
     if tracer is not None:
         context = context_for(runtime.telemetry, "cast", target, message, None)
-    runtime.dead_letters.bury(target, message, "noproc", context=context)
+    runtime.dead_letters.bury(target, message, "noproc", None, None, context)
 
 
 def _runtime_near() -> Runtime:

@@ -55,7 +55,7 @@ class Timer:
             self._carriers = {carrier: None for carrier in (*self._carriers, process) if carrier.reason is None}
             process.deliver(Tick(self, self._message))
         else:
-            self._runtime.count_sent_to_nobody()
+            self._runtime.sent += 1
             self._runtime.dead_letters.bury(self._target, self._message, "noproc", context=self.context)
         if self.period < math.inf and not self._is_over():
             now = self._runtime.alarms.now()

@@ -131,7 +131,10 @@ class Hold:
         for search in self.searches:
             bare = info is None and search.context is None
             item = message if bare else Envelope(message, search.context, info)
-            self.process.deliver(item, signal=self.booking is not None)
+            if self.booking is None:
+                self.process.offer(item)
+            else:
+                self.process.deliver(item)
 
     def admitted(self) -> None:
         """There was room at last."""
