@@ -37,6 +37,7 @@ from nursery_otp import (
 )
 from nursery_otp._policy.delivery import DELIVERED
 from nursery_otp._runtime.delivery import redeliver
+from nursery_otp._runtime.parcels import Parcel
 from nursery_otp._runtime.sending import SendKeywords
 from tests.runtime.boxes import OURS, drain
 from tests.runtime.helpers import Desk, as_process, cancelled, collect, idle
@@ -356,19 +357,6 @@ async def test_dead_letter_of_a_ref(tree):
     assert [Name("named")] == [letter.recipient for letter in current_runtime().dead_letters]
 
 
-async def test_dead_letter_fails(tree, monkeypatch):
-    """If even the dead-letter queue fails, the sender is told, and still has the message."""
-
-    async def add(*_args, **_options):
-        await trio.lowlevel.checkpoint()
-        raise OSError("planted")
-
-    monkeypatch.setattr(current_runtime().dead_letters, "add", add)
-    with pytest.raises(OSError, match="planted"):
-        await send(NOBODY, 1, on_error="dead_letter")
-    assert counts(failed={"NoProcess": 1}, reported=1)
-
-
 @pytest.mark.parametrize("on_error", ["log", "ignore"])
 async def test_given_up(tree, caplog, on_error):
     """A message that is given up is counted as dropped, and logged if that was asked for."""
@@ -486,23 +474,20 @@ async def test_info_of_the_dead(tree):
 # ----------------------------------------------------------------------------------------------- redeliver
 
 
-class Letter:
-    """What a dead-letter queue has."""
-
-    def __init__(self, recipient, message, info=None):
-        self.recipient, self.message, self.info = recipient, message, info
+def parcel(recipient, message, info=None):
+    return Parcel(recipient, message, info, confirmed=True)
 
 
 async def test_redeliver(tree, dead):
     """A letter that is sent again is handled when that returns; what fails is raised, and nothing else comes of it."""
     desk = await tree.start(Desk, name=Name("desk"))
     info = MessageInfo(attempt=4)
-    await redeliver(Letter(Name("desk"), Desk.note.message(1), info))
+    await redeliver(parcel(Name("desk"), Desk.note.message(1), info))
     assert [1] == await Desk.history(desk)
     with pytest.raises(ProcessDown):
-        await redeliver(Letter(dead, 1))
+        await redeliver(parcel(dead, 1))
     with pytest.raises(NoProcess):
-        await redeliver(Letter(NOBODY, 1))
+        await redeliver(parcel(NOBODY, 1))
     assert [] == list(current_runtime().dead_letters)
     assert counts()
     assert whereis(NOBODY) is None

@@ -149,7 +149,8 @@ class Sent:
                 assert started + letters[self.number] == 1  # read, or left behind; never both, never neither
         else:
             self._check_failure(started, finished, confirmed, once)
-            kept = self.options["on_error"] == "dead_letter"
+            handled = isinstance(self.failure, DeliveryTimeout) and self.failure.handling and finished
+            kept = self.options["on_error"] == "dead_letter" and not handled
             assert letters[self.number] == kept
 
     def _check_failure(self, started, finished, confirmed, once):

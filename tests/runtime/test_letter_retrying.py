@@ -226,7 +226,7 @@ async def one_slow():
 
 
 async def test_cancelled(tree):
-    """A retry that is cancelled has lost nothing, and what it was sending can be sent again."""
+    """A retry that is cancelled has lost nothing; what it was sending is sent again when nobody handles it any more."""
     bury(*range(5), recipient=A)
     bury("other", recipient=B)
     first, got = spawn(one_slow, name=A), []
@@ -238,11 +238,13 @@ async def test_cancelled(tree):
             assert 1 == check_sums().retrying
             scope.cancel()
 
+    assert ["retrying", *["waiting"] * 5] == [letter.state for letter in dead_letters()]
+    assert () == (await dead_letters().retry(recipient=A)).delivered
+    kill(first)
+    await first.wait()
     assert ["waiting"] * 6 == [letter.state for letter in dead_letters()]
     assert 1 == dead_letters()[0].attempts
     check_sums()
-    kill(first)
-    await first.wait()
     spawn(collect, got, name=A)
     assert 5 == len((await dead_letters().retry()).delivered)
     assert [0, 1, 2, 3, 4] == got

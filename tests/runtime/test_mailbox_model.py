@@ -11,10 +11,11 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from trio.testing import wait_all_tasks_blocked
 
 from nursery_otp import Exit, MailboxOptions, Normal, open_supervisor
-from nursery_otp._runtime import lean_mailbox
+from nursery_otp._runtime import lean_mailbox, mailbox
 from nursery_otp._runtime.channel_mailbox import ChannelMailbox
 from nursery_otp._runtime.lean_mailbox import LeanMailbox
 from nursery_otp._runtime.mailbox import EMPTY, Booking
+from nursery_otp._runtime.parcels import Parcel
 from tests.runtime.boxes import ALL, drain, open_box
 
 OVERFLOWS = ("block", "block", "block", "drop_newest", "drop_oldest", "drop_oldest", "reject", "crash")
@@ -76,9 +77,11 @@ class MailboxMachine(RuleBasedStateMachine):
         super().__init__()
         # So that few messages are enough for the part that has been read to be cut off.
         self.short, lean_mailbox._SHORT = lean_mailbox._SHORT, 2
+        self.many, mailbox._MANY = mailbox._MANY, 2
 
     def teardown(self):
         lean_mailbox._SHORT = self.short
+        mailbox._MANY = self.many
 
     def next_number(self):
         self.number += 1
@@ -105,6 +108,16 @@ class MailboxMachine(RuleBasedStateMachine):
         self.items.append(item)
         self.sent += 1
 
+    @rule()
+    def parcel(self):
+        """A parcel is a message that may be taken back, if there is room for it."""
+        item = Parcel.__new__(Parcel)
+        item.void = False
+        if self.room() > 0 and not self.line:
+            assert self.mailbox.offer(item)
+            self.items.append(item)
+            self.sent += 1
+
     @rule(count=st.integers(1, 4))
     def messages(self, count):
         """Ordinary messages go by the policy."""
@@ -114,7 +127,7 @@ class MailboxMachine(RuleBasedStateMachine):
     def message(self):
         item = self.next_number()
         accepted = self.mailbox.offer(item)
-        full = self.room() <= 0
+        full = self.room() <= 0 or bool(self.line)
         assert accepted == (not full or self.overflow not in {"block", "reject"})
         if accepted:
             self.sent += 1
@@ -123,9 +136,9 @@ class MailboxMachine(RuleBasedStateMachine):
         elif self.overflow == "drop_newest":
             self.gone.append((item, "drop_newest"))
         elif self.overflow == "drop_oldest":
-            oldest = next((old for old in self.items if isinstance(old, int)), None)
+            oldest = next((old for old in self.items if not isinstance(old, Exit)), None)
             if oldest is not None:
-                self.items.remove(oldest)
+                self.items = [old for old in self.items if old is not oldest]
                 self.gone.append((oldest, "drop_oldest"))
             self.items.append(item)
         elif self.overflow == "crash":
@@ -216,13 +229,12 @@ class MailboxMachine(RuleBasedStateMachine):
         self.booked.remove(sender)
         self.admit()
 
-    @precondition(lambda self: self.items)
+    @precondition(lambda self: any(isinstance(item, Parcel) for item in self.items))
     @rule(data=st.data())
     def take_back(self, data):
-        """One item can be removed, known by being that object."""
-        item = data.draw(st.sampled_from(self.items))
-        assert self.mailbox.take_back(item)
-        assert not self.mailbox.take_back(item)
+        """A parcel can be taken back: from then on it is as if it was not there."""
+        item = data.draw(st.sampled_from([item for item in self.items if isinstance(item, Parcel)]))
+        self.mailbox.take_back(item)
         self.items = [other for other in self.items if other is not item]
         self.gone.append((item, "taken back"))
         self.admit()
@@ -241,8 +253,8 @@ class MailboxMachine(RuleBasedStateMachine):
     @invariant()
     def agree(self):
         """Contents, order, counters, and the law of conservation."""
-        mailbox, statistics = self.mailbox, self.mailbox.statistics()
-        assert list(map(id, self.items)) == list(map(id, mailbox.items()))
+        statistics = self.mailbox.statistics()
+        assert list(map(id, self.items)) == list(map(id, self.mailbox.items()))
         assert (len(self.items), len(self.line)) == (statistics.queued, statistics.waiting_senders)
         assert (self.sent, self.handled) == (statistics.sent, statistics.handled)
         assert self.gone == self.owner.discarded

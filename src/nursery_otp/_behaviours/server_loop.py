@@ -212,6 +212,7 @@ class ServerLoop:
         budget = BUDGET
         while True:
             if self._stop is not None:
+                process.handling = None
                 raise Stop(self._stop)
             if budget == 0 or process._interrupted is not None:
                 await trio.lowlevel.checkpoint()

@@ -16,7 +16,7 @@ from nursery_otp._runtime import log
 from nursery_otp._runtime.calls import runtime_of
 from nursery_otp._runtime.interrupts import protected
 from nursery_otp._runtime.messages import recipient_of
-from nursery_otp._runtime.refs import Address, Ref, check_address
+from nursery_otp._runtime.refs import Address, Ref, check_address, referred
 from nursery_otp.errors import CircuitOpen, DeliveryTimeout, MailboxFull, NoProcess, ProcessDown
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ FORGET_AFTER = 10
 
 def logical(recipient: Any) -> Any:
     """Whom a recipient stands for: a name rather than one of its holders, who come and go."""
-    process = getattr(recipient, "_process", None)
+    process = referred(recipient)
     return recipient if process is None else recipient_of(process)
 
 

@@ -16,12 +16,12 @@ import trio
 
 from nursery_otp._policy import checks
 from nursery_otp._runtime.causes import mark
-from nursery_otp._runtime.context import process_of_task, process_var, runtime_for
+from nursery_otp._runtime.context import process_of_task, process_var, runtime_for, runtime_var
 from nursery_otp._runtime.cycles import deadlock, keeper_of
 from nursery_otp._runtime.interrupts import protected
 from nursery_otp._runtime.messages import Carried, Message
 from nursery_otp._runtime.observed_calls import perform_observed
-from nursery_otp._runtime.refs import Name, Ref, find
+from nursery_otp._runtime.refs import Name, Ref, find, referred
 from nursery_otp.errors import CallExited, CallTimeout, Deadlock, MailboxFull, NoProcess, OTPError
 
 if TYPE_CHECKING:
@@ -320,13 +320,21 @@ class Call(Carried):
 
 
 def runtime_of(address: Any, label: str) -> Runtime:
-    """Where an address belongs: a ref to its own tree, anything else to the one that this code runs in."""
-    process = getattr(address, "_process", None)
-    if process is None:
-        inside = process_var.get()
-        return inside.runtime if inside is not None else runtime_for(label)
-    runtime: Runtime = process.runtime
-    return runtime
+    """Where an address belongs: a ref to its own tree, anything else to the one that this code runs in.
+
+    Outside of any tree an object with `whereis` is asked.
+    """
+    process = referred(address)
+    if process is not None:
+        return process.runtime
+    inside = process_var.get()
+    if inside is not None:
+        return inside.runtime
+    runtime = runtime_var.get(None)
+    if runtime is None and not isinstance(address, Name):
+        process = find(address)
+        runtime = None if process is None else process.runtime
+    return runtime_for(label) if runtime is None else runtime
 
 
 def checked_limit(within: float) -> float:

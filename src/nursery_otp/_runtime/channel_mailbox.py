@@ -16,7 +16,7 @@ import trio
 
 from nursery_otp._policy.mailboxes import MailboxOptions
 from nursery_otp._runtime.interrupts import protected
-from nursery_otp._runtime.mailbox import EMPTY, Mailbox, Owner
+from nursery_otp._runtime.mailbox import EMPTY, Mailbox, Owner, is_void
 
 _WAKE: Any = object()
 
@@ -43,10 +43,10 @@ class ChannelMailbox(Mailbox):
                 self._front.append(item)
 
     def __len__(self) -> int:
-        return len(self._collect())
+        return len(self._collect()) - self.voids
 
     def roughly(self) -> int:
-        return len(self._front) + self._receiver.statistics().current_buffer_used
+        return max(0, len(self._front) + self._receiver.statistics().current_buffer_used - self.voids)
 
     def _append(self, item: object) -> None:
         if self._reading:
@@ -61,14 +61,12 @@ class ChannelMailbox(Mailbox):
             return EMPTY
         item = front.popleft()
         self.handled += 1
-        if self.line is not None:
-            self._admit()
-        return item
+        return self.taken(item) if self.unusual else item
 
     def take_first(self, wanted: Callable[[Any], bool]) -> Any:
         front = self._collect()
         for index, item in enumerate(front):
-            if wanted(item):
+            if wanted(item) and not is_void(item):
                 del front[index]
                 self.handled += 1
                 if self.line is not None:
@@ -77,7 +75,11 @@ class ChannelMailbox(Mailbox):
         return EMPTY
 
     def items(self) -> list[Any]:
-        return list(self._collect())
+        return [item for item in self._collect() if not is_void(item)]
+
+    def _drop_voids(self) -> None:
+        self._front, self.voids = deque(self.items()), 0
+        self._changed()
 
     async def park(self) -> None:
         if self._reading:

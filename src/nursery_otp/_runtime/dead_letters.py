@@ -70,19 +70,22 @@ class DeadLetterQueue(LetterBox):
         checked = _checked(reason, options)
         await trio.lowlevel.checkpoint_if_cancelled()
         self.runtime.sent += 1
-        number = self.bury(recipient, message, reason, *checked)
-        letter = self.view(number)
-        if self.mirror is None:
-            await trio.lowlevel.cancel_shielded_checkpoint()
-        else:
-            await self.mirror.wait_saved(number)
-        return self.view(number) if number in self.letters else letter
+        return await self.kept(self.bury(recipient, message, reason, *checked))
 
     def add_nowait(self, recipient: object, message: object, reason: str, **options: Unpack[LetterKeywords]) -> str:
         """`add`, without waiting for the store, which has the letter soon after; the id of the letter."""
         checked = _checked(reason, options)
         self.runtime.sent += 1
         return self.ids[self.bury(recipient, message, reason, *checked)]
+
+    async def kept(self, number: int) -> DeadLetter:
+        """Wait until a letter that was just buried is durable, if it can be; the letter."""
+        letter = self.view(number)
+        if self.mirror is None:
+            await trio.lowlevel.cancel_shielded_checkpoint()
+        else:
+            await self.mirror.wait_saved(number)
+        return self.view(number) if number in self.letters else letter
 
     # -------------------------------------------------------------------------------------- looking
 

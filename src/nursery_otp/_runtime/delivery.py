@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, Any, NoReturn, Protocol
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import trio
 
@@ -31,6 +31,7 @@ from nursery_otp._runtime.tracing import Producing, TraceContext
 from nursery_otp.errors import CircuitOpen, Deadlock, DeliveryTimeout, MailboxFull, NoProcess, ProcessDown
 
 if TYPE_CHECKING:
+    from nursery_otp._runtime.process import Process
     from nursery_otp._runtime.runtime import Runtime
     from nursery_otp._runtime.telemetry import SpanEmitter, Telemetry
 
@@ -157,7 +158,7 @@ def context_of(span: SendSpan | None) -> TraceContext | None:
 class Errand:
     """One supervised send, from the first attempt to whatever it comes to."""
 
-    __slots__ = ("_context", "_info", "_message", "_options", "_recipient", "_runtime")
+    __slots__ = ("_context", "_found", "_info", "_message", "_options", "_parcel", "_recipient", "_runtime")
 
     def __init__(
         self,
@@ -168,6 +169,7 @@ class Errand:
         metadata: object = None,
         correlation_id: str | None = None,
         idempotency_key: str | None = None,
+        found: Process | None = None,
     ) -> None:
         check_address(recipient)
         checked_word("correlation_id", correlation_id)
@@ -175,9 +177,13 @@ class Errand:
         self._recipient = recipient
         self._message = message
         self._options = options
-        self._runtime = runtime_of(recipient, SEND)
+        if found is None and not isinstance(recipient, Name):
+            found = find(recipient)
+        self._found = found  # what there is to look up is looked up once for each attempt
+        self._runtime = runtime_of(recipient, SEND) if found is None else found.runtime
         self._info = MessageInfo(checked_metadata(metadata), correlation_id, idempotency_key)
         self._context: TraceContext | None = None
+        self._parcel: Parcel | None = None  # of the last attempt, if it took one
 
     async def run(self) -> Delivery:
         """Deliver the message; raises only what `on_error` lets through."""
@@ -230,8 +236,10 @@ class Errand:
             if process is not None and process.mailbox.direct and process.offer(item):
                 await trio.lowlevel.cancel_shielded_checkpoint()
                 return None
-        limit = self._options.within
-        parcel = Parcel(self._recipient, self._message, info, confirmed=confirmed, context=self._context)
+        limit, found, self._found = self._options.within, self._found, None
+        self._parcel = parcel = Parcel(
+            self._recipient, self._message, info, confirmed=confirmed, context=self._context, hint=found
+        )
         return await parcel.deliver(self._runtime.limits.of_send(self._recipient) if limit is None else limit)
 
     def _info_for(self, attempt: int) -> MessageInfo | None:
@@ -267,22 +275,19 @@ class Errand:
         raise error
 
     async def _bury(self, error: Exception, attempts: int) -> Delivery:
-        info, counts = self._info, self._runtime.delivery_counts
-        try:
-            letter = await self._runtime.dead_letters.add(
-                logical(self._recipient),
-                self._message,
-                f"send: {type(error).__name__}",
-                metadata=info.metadata,
-                attempts=attempts,
-                idempotency_key=info.idempotency_key,
-                correlation_id=info.correlation_id,
-                cause=str(error),
-                context=self._context,
-            )
-        except Exception:  # a fault of the queue; the sender has to know that his message is not there
-            counts.told(error)
-            raise
+        runtime, said = self._runtime, self._info
+        queue, counts = runtime.dead_letters, runtime.delivery_counts
+        parcel = self._parcel if isinstance(error, DeliveryTimeout) and error.handling else None
+        if parcel is not None and parcel.done and parcel.failure() is None:
+            counts.delivered += 1  # it was handled while this task was waking up
+            return Delivery(True, attempts)
+        info = MessageInfo(said.metadata, said.correlation_id, said.idempotency_key, attempts)
+        recipient, reason = logical(self._recipient), f"send: {type(error).__name__}"
+        runtime.sent += 1
+        number = queue.bury(recipient, self._message, reason, info, str(error), self._context)
+        if parcel is not None:
+            queue.retrying.hold(number, parcel)
+        letter = await queue.kept(number)
         counts.failure(error)
         counts.dead_lettered += 1
         self._log("send_dead_lettered", error, attempts, letter=letter.id)
@@ -313,37 +318,20 @@ def delivery_statistics() -> DeliveryStatistics:
 # ---------------------------------------------------------------------------------------- once more
 
 
-class LetterLike(Protocol):
-    """What can be delivered again."""
-
-    @property
-    def recipient(self) -> Any:
-        """An address."""
-
-    @property
-    def message(self) -> Any:
-        """What to send."""
-
-    @property
-    def info(self) -> MessageInfo | None:
-        """What the handler shall see as `current_message()`."""
-
-
 @protected
-async def redeliver(letter: LetterLike, *, original: TraceContext | None = None) -> None:
+async def redeliver(parcel: Parcel, *, original: TraceContext | None = None) -> None:
     """Send a letter once more: returns when it has been handled, else raises why not. Nothing else comes of it.
 
     The failures are those of `send`; the limit is that of the recipient's sends. `original` is the context that the
     message carried the first time.
     """
-    recipient, info = letter.recipient, letter.info
-    parcel = Parcel(recipient, letter.message, info, confirmed=True)
+    recipient, info = parcel.address, parcel.info
     limit, telemetry = parcel.runtime.limits.of_send(recipient), parcel.runtime.telemetry
     with Producing(
         telemetry,
         "retry",
         recipient,
-        letter.message,
+        parcel.message,
         parcel.receiver,
         original=original,
         correlation_id=None if info is None else info.correlation_id,

@@ -13,7 +13,7 @@ import trio
 
 from nursery_otp._policy.mailboxes import MailboxOptions
 from nursery_otp._runtime.interrupts import protected
-from nursery_otp._runtime.mailbox import EMPTY, Mailbox, Owner
+from nursery_otp._runtime.mailbox import EMPTY, Mailbox, Owner, is_void
 
 _SHORT = 64  # below this many read items cutting them off costs more than it saves
 
@@ -31,10 +31,10 @@ class LeanMailbox(Mailbox):
         self._reader: trio.lowlevel.Task | None = None
 
     def __len__(self) -> int:
-        return len(self._items) - self._head
+        return len(self._items) - self._head - self.voids
 
     def roughly(self) -> int:
-        return max(0, len(self._items) - self._head)
+        return max(0, len(self._items) - self._head - self.voids)
 
     def _append(self, item: object) -> None:
         self._items.append(item)
@@ -50,7 +50,7 @@ class LeanMailbox(Mailbox):
             self.wake()
 
     def offer(self, item: object) -> bool:
-        if len(self._items) - self._head >= self.capacity:
+        if len(self._items) - self._head >= self.room:
             return self._overflow(item)
         self.sent += 1
         self._items.append(item)
@@ -73,14 +73,12 @@ class LeanMailbox(Mailbox):
             head = 0
         self._head = head
         self.handled += 1
-        if self.line is not None:
-            self._admit()
-        return item
+        return self.taken(item) if self.unusual else item
 
     def take_first(self, wanted: Callable[[Any], bool]) -> Any:
         items = self._items
         for index in range(self._head, len(items)):
-            if wanted(items[index]):
+            if wanted(items[index]) and not is_void(items[index]):
                 item = items.pop(index)
                 self.handled += 1
                 if self.line is not None:
@@ -89,7 +87,12 @@ class LeanMailbox(Mailbox):
         return EMPTY
 
     def items(self) -> list[Any]:
-        return self._items[self._head :]
+        items = self._items[self._head :]
+        return [item for item in items if not is_void(item)] if self.voids else items
+
+    def _drop_voids(self) -> None:
+        self._items, self._head, self.voids = self.items(), 0, 0
+        self._changed()
 
     async def park(self) -> None:
         if self._reader is not None:

@@ -211,8 +211,8 @@ class LetterBox:
     def expire_late(self, number: int) -> None:
         """A letter may have become too old while it was being sent."""
         kept, limit = self.letters.get(number), self._now() - self.options.expire_after
-        passed_over = number < self._young and isinstance(kept, Entry) and kept.state == "waiting"
-        if passed_over and self.entry(number).first_failure <= limit:
+        free = isinstance(kept, Entry) and kept.state == "waiting" and not kept.claimed
+        if free and number < self._young and self.entry(number).first_failure <= limit:
             self.remove(number, "expired")
 
     def adopt(self, entries: Iterable[tuple[str, Entry]]) -> None:

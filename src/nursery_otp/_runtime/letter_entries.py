@@ -16,7 +16,7 @@ from nursery_otp._policy.letters import LetterRecord, LetterState, RecipientKind
 from nursery_otp._runtime.interrupts import protected
 from nursery_otp._runtime.messages import MessageInfo, recipient_of
 from nursery_otp._runtime.process import Process
-from nursery_otp._runtime.refs import Name
+from nursery_otp._runtime.refs import Name, referred
 from nursery_otp._runtime.telemetry import Telemetry
 from nursery_otp._runtime.tracing import TraceContext, dump_context, load_context
 
@@ -328,7 +328,7 @@ def address(recipient: object) -> tuple[RecipientKind, str]:
         return "name", recipient.text
     if isinstance(recipient, FormerRecipient):
         return "other", recipient.text
-    process = recipient if isinstance(recipient, Process) else getattr(recipient, "_process", None)
+    process = recipient if isinstance(recipient, Process) else referred(recipient)
     if isinstance(process, Process):
         name = process.name if process is recipient else None
         return ("ref", f"{process.label}#{process.pid}") if name is None else ("name", name.text)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Hashable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING
 
 import attrs
 import trio
@@ -21,7 +21,7 @@ from nursery_otp._runtime.context import process_var, runtime_var
 from nursery_otp._runtime.delivery import redeliver
 from nursery_otp._runtime.interrupts import protected
 from nursery_otp._runtime.letter_entries import Entry, line_of
-from nursery_otp._runtime.messages import MessageInfo
+from nursery_otp._runtime.parcels import Parcel
 from nursery_otp.errors import CannotLoad
 
 if TYPE_CHECKING:
@@ -33,14 +33,6 @@ LOOKS = 100
 """How many letters are looked at between two checkpoints."""
 BUSY_WAIT = 1.0
 """When to come back to letters that were asked for while somebody else was retrying their line."""
-
-
-class Letter(NamedTuple):
-    """A dead letter as it is sent."""
-
-    recipient: Any
-    message: Any
-    info: MessageInfo
 
 
 @attrs.define
@@ -118,13 +110,17 @@ class Retrying:
         for count, number in enumerate(numbers, start=1):
             if number in queue.letters:
                 entry = queue.entry(number)
-                due = -math.inf if by_clock is None else self._due(entry, by_clock)
+                due = self._due(entry, by_clock)
                 found.append(Candidate(number, line_of(entry.recipient), entry.state, due, wanted))
             if count % LOOKS == 0:
                 await trio.lowlevel.checkpoint()
         return found
 
-    def _due(self, entry: Entry, options: AutomaticRetry) -> float:
+    def _due(self, entry: Entry, options: AutomaticRetry | None) -> float:
+        if entry.claimed:
+            return math.inf  # it is being handled still; a line in which a letter is on its way is busy
+        if options is None:
+            return -math.inf
         if entry.due is None:
             chance = self.queue.runtime.random.random()
             entry.due = due_at(options, entry.first_failure, entry.last_attempt, entry.attempts, chance)
@@ -163,35 +159,53 @@ class Retrying:
 
     async def _attempt(self, number: int, outcomes: _Outcomes) -> bool:
         """Send one letter; False if those behind it have to stay."""
-        queue = self.queue
-        entry = queue.entry(number)
-        self._claim(entry)
-        try:
-            error = await self._send(entry, number)
-        finally:
-            self._release(entry, number)
+        entry = self.queue.entry(number)
+        error = await self._send(entry, number)
         self.attempts += 1
-        if error is not None:
-            outcomes.failed[number] = f"{type(error).__name__}: {error}"
-            return self._failed(entry, number, error)
-        outcomes.delivered.append(number)
-        if queue.letters.get(number) is entry:
-            self._tell_retried(entry, number, "delivered")
-            queue.remove(number, "delivered")
-        return True
+        if error is None:
+            outcomes.delivered.append(number)
+            self._delivered(entry, number)
+            return True
+        outcomes.failed[number] = f"{type(error).__name__}: {error}"
+        return self._failed(entry, number, error)
 
     async def _send(self, entry: Entry, number: int) -> Exception | None:
-        message = entry.open(self.queue.decode)
+        queue = self.queue
+        message = entry.open(queue.decode)
         if isinstance(message, UnreadableMessage):
+            await trio.lowlevel.checkpoint()
             return CannotLoad(message.problem)
+        parcel: Parcel | None = None
+        self._claim(entry)
         try:
-            info = entry.info(self.queue.key_of(self.queue.ids[number]))
-            await redeliver(
-                Letter(entry.recipient, message, info), original=entry.original(self.queue.runtime.telemetry)
-            )
+            parcel = Parcel(entry.recipient, message, entry.info(queue.key_of(queue.ids[number])), confirmed=True)
+            await redeliver(parcel, original=entry.original(queue.runtime.telemetry))
         except Exception as error:
             return error
+        finally:
+            self._release(entry, number)
+            if parcel is not None and parcel.handling and queue.letters.get(number) is entry:
+                self.hold(number, parcel)
         return None
+
+    def hold(self, number: int, parcel: Parcel) -> None:
+        """Its message is being handled, although its sender does not wait any more: nobody may send it meanwhile."""
+        entry = self.queue.entry(number)
+        self._claim(entry)
+
+        def over(parcel: Parcel) -> None:
+            self._release(entry, number)
+            if parcel.failure() is None:
+                self._delivered(entry, number)
+            else:
+                self.queue.expire_late(number)
+
+        parcel.afterwards(over)
+
+    def _delivered(self, entry: Entry, number: int) -> None:
+        if self.queue.letters.get(number) is entry:
+            self._tell_retried(entry, number, "delivered")
+            self.queue.remove(number, "delivered")
 
     def _claim(self, entry: Entry) -> None:
         entry.claimed = True
@@ -213,7 +227,7 @@ class Retrying:
         entry.last_attempt = queue.runtime.now()
         entry.due = None
         entry.state = state_after_failure(entry.attempts, before, queue.options.max_attempts)
-        queue.exhausted += entry.state != before
+        queue.exhausted += entry.state != before and not entry.claimed
         self._answered(entry, number)
         if queue.mirror is not None:
             queue.mirror.changed(number)

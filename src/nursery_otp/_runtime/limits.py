@@ -20,6 +20,7 @@ from nursery_otp._policy.timeout_rules import Origin
 from nursery_otp._policy.timeout_sources import Change, apply_changes, check_tiers_exist, from_arguments, stamped
 from nursery_otp._policy.timeouts import Timeouts
 from nursery_otp._runtime.interrupts import protected
+from nursery_otp._runtime.refs import Name, referred
 
 if TYPE_CHECKING:
     from nursery_otp._runtime.telemetry import Telemetry
@@ -220,14 +221,14 @@ def subject_of_label(label: str) -> Subject:
 
 def service_at(address: object) -> type[Any] | None:
     """The class of the server that an address refers to, if that is known of it."""
-    loop = getattr(getattr(address, "_process", None), "behaviour", None)
-    return getattr(loop, "service", None)
+    process = referred(address)
+    return None if process is None else getattr(process.behaviour, "service", None)
 
 
 def send_label(recipient: Any) -> str:
     """What a send to this recipient is called: its name, or else what kind of process it is, and ".send"."""
-    process = getattr(recipient, "_process", None)
-    label = process.label if process is not None else getattr(recipient, "text", None)
+    process = referred(recipient)
+    label = recipient.text if isinstance(recipient, Name) else None if process is None else process.label
     return f"{label or type(recipient).__name__}.send"
 
 

@@ -10,8 +10,9 @@ being read goes through `owner.discard`, so that nothing disappears uncounted.
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
-from collections import deque
+from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -29,6 +30,7 @@ ASKING = ("block", "reject")
 """Policies that leave it to the sender what to do."""
 
 SIGNALS = (Down, Exit, Tick, Notice)
+_MANY = 64
 
 
 class Owner(Protocol):
@@ -126,7 +128,20 @@ class Booking(Waiter):
 class Mailbox(trio.abc.ReceiveChannel[Any]):
     """The reading end of a process's mailbox, and the runtime's way in."""
 
-    __slots__ = ("booked", "capacity", "closed", "direct", "handled", "line", "overflow", "owner", "sent")
+    __slots__ = (
+        "booked",
+        "capacity",
+        "closed",
+        "direct",
+        "handled",
+        "line",
+        "overflow",
+        "owner",
+        "room",
+        "sent",
+        "unusual",
+        "voids",
+    )
 
     def __init__(self, options: MailboxOptions, owner: Owner) -> None:
         self.capacity = options.capacity
@@ -136,8 +151,11 @@ class Mailbox(trio.abc.ReceiveChannel[Any]):
         self.handled = 0
         self.closed = False
         self.direct = False  # the reader works, and what is offered is accepted or has to wait: nothing else can happen
-        self.line: deque[Waiter] | None = None
+        self.line: OrderedDict[object, Waiter] | None = None  # by sender
         self.booked: dict[Booking, None] | None = None  # they have places, which `capacity` lacks meanwhile
+        self.voids = 0  # parcels that were taken back: they stay where they are until they are read, and do not count
+        self.room = self.capacity  # how many items an offer may find: with voids, and none while others stand in line
+        self.unusual = False  # whether there is a line, or a void
 
     # ------------------------------------------------------------------------------- kept elsewhere
 
@@ -166,6 +184,10 @@ class Mailbox(trio.abc.ReceiveChannel[Any]):
         """All items, first to be read first."""
 
     @abstractmethod
+    def _drop_voids(self) -> None:
+        """Let go of all parcels that were taken back."""
+
+    @abstractmethod
     async def park(self) -> None:
         """Sleep until something may have arrived, or until `wake`. A checkpoint."""
 
@@ -182,7 +204,7 @@ class Mailbox(trio.abc.ReceiveChannel[Any]):
 
     def offer(self, item: object) -> bool:
         """Accept an ordinary message or deal with it as the policy says; False: the sender has to wait or give up."""
-        if len(self) < self.capacity:
+        if len(self) + self.voids < self.room:
             self.sent += 1
             self._append(item)
             return True
@@ -215,26 +237,44 @@ class Mailbox(trio.abc.ReceiveChannel[Any]):
         """Be the last in the line."""
         self.owner.overflowed()
         if self.line is None:
-            self.line = deque()
-        self.line.append(waiter)
+            self.line = OrderedDict()
+        self.line[waiter.sender] = waiter
+        self._changed()
 
     def leave_line(self, sender: object) -> bool:
         """Take back what is not accepted yet."""
-        line = self.line or deque()
-        for waiter in line:
-            if waiter.sender is sender:
-                line.remove(waiter)
-                self._admit()
-                return True
-        return False
+        if self.line is None or self.line.pop(sender, None) is None:
+            return False
+        self._admit()
+        return True
 
     def _admit(self) -> None:
         """There may be room again."""
         line = self.line
-        while line and len(self) + line[0].places <= self.capacity:
-            line.popleft().enter(self)
-        if not line:
-            self.line = None
+        while line:
+            sender, waiter = next(iter(line.items()))
+            if len(self) + waiter.places > self.capacity:
+                return
+            del line[sender]
+            waiter.enter(self)
+        self.line = None
+        self._changed()
+
+    def _changed(self) -> None:
+        self.unusual = self.line is not None or self.voids > 0
+        self.room = self.capacity + self.voids if self.line is None else -math.inf
+
+    def taken(self, item: Any) -> Any:
+        """An item has been read, in an unusual state of things: it, or the first behind it that is not void."""
+        self.unusual = False  # so that `take` does not ask again
+        while is_void(item):
+            self.handled -= 1
+            self.voids -= 1
+            item = self.take()
+        self._changed()
+        if self.line is not None:
+            self._admit()
+        return item
 
     @property
     def bound(self) -> float:
@@ -254,6 +294,7 @@ class Mailbox(trio.abc.ReceiveChannel[Any]):
             self.booked = {}
         self.booked[waiter] = None
         self.capacity -= waiter.places
+        self._changed()
 
     def cancel_booking(self, waiter: Booking) -> None:
         """The room is free again, unless the mailbox is closed."""
@@ -261,6 +302,7 @@ class Mailbox(trio.abc.ReceiveChannel[Any]):
         if booked is not None and waiter in booked:
             del booked[waiter]
             self.capacity += waiter.places
+            self._changed()
             if self.line is not None:
                 self._admit()
 
@@ -275,20 +317,24 @@ class Mailbox(trio.abc.ReceiveChannel[Any]):
             removed += 1
         return removed
 
-    def take_back(self, wanted: object) -> bool:
-        """Remove this one item, which its sender does not want to be read any more."""
-        if self.take_first(lambda item: item is wanted) is EMPTY:
-            return False
-        self.handled -= 1
-        self.owner.discard(wanted, "taken back")
-        return True
+    def take_back(self, parcel: Parcel) -> None:
+        """Nobody shall read this parcel, which is in the mailbox. Looking for it would take long, if there are many."""
+        parcel.void = True
+        self.voids += 1
+        self._changed()
+        self.owner.discard(parcel, "taken back")
+        if self.voids > _MANY and self.voids > len(self):
+            self._drop_voids()
+        if self.line is not None:
+            self._admit()
 
     def close(self) -> tuple[list[Any], list[Waiter]]:
         """Accept nothing more; what was in it, and who stood in line before it or had booked a place."""
         self.closed = True
         self.direct = False
-        line, self.line = [*(self.line or ()), *(self.booked or ())], None
+        line, self.line = [*(self.line or {}).values(), *(self.booked or ())], None
         self.capacity, self.booked = self.bound, None
+        self._changed()
         left: list[Any] = []
         while (item := self.take()) is not EMPTY:
             self.handled -= 1
@@ -340,3 +386,8 @@ class Mailbox(trio.abc.ReceiveChannel[Any]):
 
 def _is_ordinary(item: object) -> bool:
     return not isinstance(item, SIGNALS)
+
+
+def is_void(item: object) -> bool:
+    """Whether an item is one that was taken back."""
+    return type(item) is Parcel and item.void

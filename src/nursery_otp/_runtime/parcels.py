@@ -8,6 +8,7 @@ sender is told that it failed: what is reported as not delivered is never handle
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import outcome
@@ -34,12 +35,19 @@ SEND = "send"
 class Parcel(Call):
     """One attempt to deliver one message; `confirmed` if it has to be handled, and not only accepted."""
 
-    __slots__ = ("confirmed", "content", "info", "passage")
+    __slots__ = ("confirmed", "content", "hint", "info", "passage", "void")
 
     ledger_word = SEND
 
     def __init__(
-        self, address: Any, content: object, info: MessageInfo | None = None, *, confirmed: bool, context: Any = None
+        self,
+        address: Any,
+        content: object,
+        info: MessageInfo | None = None,
+        *,
+        confirmed: bool,
+        context: Any = None,
+        hint: Process | None = None,
     ) -> None:
         super().__init__(SEND, SEND, (), {}, address)
         self.content = content
@@ -47,6 +55,8 @@ class Parcel(Call):
         self.info = info
         self.confirmed = confirmed
         self.passage: Passage | None = None
+        self.hint = hint  # who was at the address, a moment ago
+        self.void = False  # taken back, though it lies in the mailbox still
 
     @property
     def message(self) -> Any:
@@ -90,6 +100,13 @@ class Parcel(Call):
         error: Exception | None = _value_of(self._result)
         return error
 
+    def afterwards(self, listen: Callable[[Parcel], None]) -> None:
+        """Tell what became of it in the end; its sender has stopped waiting while it was being handled."""
+        if self.done:
+            listen(self)
+        else:
+            self.listener = listen  # type: ignore[assignment]  # it is called with this parcel
+
     def _go(self) -> None:
         breakers = self.runtime.breakers
         if breakers.in_use:
@@ -101,8 +118,12 @@ class Parcel(Call):
         """Go to the recipient, or wait at the name that a supervisor keeps for it."""
         registry = self.runtime.registry
         name = self.address.text if isinstance(self.address, Name) else None
+        hint, self.hint = self.hint, None
         try:
-            process = registry.find(name) if name is not None else find(self.address)
+            if name is not None:
+                process = registry.find(name)
+            else:
+                process = find(self.address) if hint is None or hint.doomed else hint
         except Exception as error:  # a Via of the user's
             self.fail(error)
             return
@@ -192,12 +213,19 @@ class Parcel(Call):
         self.abandon()
         return trio.lowlevel.Abort.SUCCEEDED
 
+    @property
+    def handling(self) -> bool:
+        """Whether it is being handled, which nobody can take back."""
+        return not self.done and self.process is not None and self.process.handling is self
+
     def on_alarm(self) -> None:
-        """The limit has passed."""
+        """The limit has passed. Whoever listens hears the outcome of what is being handled, once it is there."""
         if self.done:
             return
         self.runtime.limits.count_fired(send_label(self.address), "send", self.limit)
-        handling = self._withdraw()
+        handling = self.handling
+        if not handling or self.keep_result:
+            self._withdraw()
         wanted = "handled" if self.confirmed else "accepted"
         self.take(outcome.Value(DeliveryTimeout(self.address, self.limit, wanted, handling=handling)))
 
@@ -205,27 +233,27 @@ class Parcel(Call):
         """The sender was cancelled."""
         if self.done:
             return
-        self._withdraw()
+        if self.handling and not self.keep_result:
+            self.runtime.alarms.disarm(self)
+        else:
+            self._withdraw()
         passage, self.passage = self.passage, None
         if passage is not None:
             passage.given_up()
         if self.listener is not None:
             self.listener(self)
 
-    def _withdraw(self) -> bool:
-        """Take it back from wherever it lies or waits; True if that is not possible, as it is being handled."""
-        process = self.process
+    def _withdraw(self) -> None:
+        """Take it back from wherever it lies or waits, unless it is being handled."""
+        process, handling = self.process, self.handling
         self.close()
         if process is None:
             if self.passage is not None and self.passage.leave(self):
                 self.passage = None
             elif isinstance(self.address, Name):
                 self.runtime.registry.stop_waiting(self.address.text, self)
-        elif process.handling is self:
-            return True
-        elif process.mailbox.line is None or not process.mailbox.leave_line(self):
+        elif not handling and not process.mailbox.leave_line(self):
             process.mailbox.take_back(self)
-        return False
 
 
 def why_lost(address: Any, process: Process) -> Exception:

@@ -20,7 +20,7 @@ import attrs
 import outcome
 import trio
 
-from nursery_otp._policy.exits import KILLED, NORMAL, Crashed, ExitReason, Normal, Stop, error_of
+from nursery_otp._policy.exits import KILLED, NORMAL, Crashed, ExitReason, Normal, Stop, error_of, is_normal
 from nursery_otp._policy.mailboxes import DEFAULT_MAILBOX, MailboxOptions
 from nursery_otp._runtime.calls import Call
 from nursery_otp._runtime.causes import mark, shown
@@ -216,12 +216,21 @@ class Process:
             elif trio.current_effective_deadline() == -math.inf:
                 raise
             return Crashed(error)  # noqa: ASYNC104
+        if not self.scope.cancelled_caught:
+            self._done_alone()
         return self._interrupted or NORMAL
 
     async def _run_body(self, body: Body) -> None:
         await body(self)
 
+    def _done_alone(self) -> None:
+        """It has come to its end by itself, even if a signal was on its way: it was done with what it handled."""
+        if type(self.handling) is Parcel and self._stop_scopes is None:  # one of those may have been cut short
+            self.handling.reply(None)
+
     def _crash_reason(self, error: Exception) -> ExitReason:
+        if isinstance(error, Stop) and is_normal(error.reason):
+            self._done_alone()
         if self._interrupted is not None and not self._polite:
             return self._interrupted
         error = own_crash(error)

@@ -152,6 +152,11 @@ def find(address: Any) -> Process | None:
     raise _no_address(address)
 
 
+def referred(address: object) -> Process | None:
+    """The process that a ref means; None for all other addresses, which have to look for theirs."""
+    return address._process if isinstance(address, Ref) else None
+
+
 def check_address(address: object) -> None:
     """Raise `TypeError` for what is no address, without looking who is there."""
     if not isinstance(address, Ref | Name | Via) or isinstance(address, type):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, TypedDict, Unpack
 
 from trio.lowlevel import cancel_shielded_checkpoint, checkpoint_if_cancelled
@@ -62,7 +62,9 @@ class SendKeywords(TypedDict, total=False):
     idempotency_key: str | None
 
 
-async def _send(
+def _errand(
+    found: Process | None,
+    /,
     recipient: Address[Any],
     message: object,
     *,
@@ -74,29 +76,37 @@ async def _send(
     within: float | None = None,
     correlation_id: str | None = None,
     idempotency_key: str | None = None,
-) -> Delivery:
+) -> Errand:
     options = SendOptions(retries=retries, backoff=backoff, on_error=on_error, confirm=confirm, within=within)
-    words = {"correlation_id": correlation_id, "idempotency_key": idempotency_key}
-    return await Errand(recipient, message, options, metadata=metadata, **words).run()
+    return Errand(
+        recipient,
+        message,
+        options,
+        metadata=metadata,
+        correlation_id=correlation_id,
+        idempotency_key=idempotency_key,
+        found=found,
+    )
 
 
-_send.__qualname__ = "send"  # for the error of an option that does not exist
-
-
-_HARMLESS: dict[str, Callable[[Any], bool]] = {
-    "retries": lambda value: type(value) is int and value >= 0,
-    "backoff": lambda value: type(value) is Backoff,
-    "on_error": lambda value: type(value) is str and value in ON_ERROR,
-    "confirm": lambda value: type(value) is str and value == ENQUEUED,
-    "within": lambda value: type(value) is float and value > 0,
-}
+_errand.__qualname__ = "send"  # for the error of an option that does not exist
 
 
 def _matter_later(options: SendKeywords) -> bool:
     """Whether these options are valid, and do not matter before something goes wrong or has to wait."""
     for name, value in options.items():
-        harmless = _HARMLESS.get(name)
-        if harmless is None or not harmless(value):
+        kind = type(value)
+        if name == "retries":
+            harmless = kind is int and value >= 0  # type: ignore[operator]
+        elif name == "on_error":
+            harmless = kind is str and value in ON_ERROR
+        elif name == "within":
+            harmless = kind is float and value > 0  # type: ignore[operator]
+        elif name == "backoff":
+            harmless = kind is Backoff
+        else:
+            harmless = name == "confirm" and kind is str and value == ENQUEUED
+        if not harmless:
             return False
     return True
 
@@ -140,9 +150,10 @@ async def send(recipient: Address[Any], message: object, **options: Unpack[SendK
     True
     """
     # Named options with defaults cost more than the rest of this function; so they are only looked at if there are any.
+    process = None
     if not options or _matter_later(options):
         await checkpoint_if_cancelled()
-        kind, process = type(recipient), None
+        kind = type(recipient)
         if kind is Ref:
             process = recipient._process  # type: ignore[union-attr]
         elif kind is Name:
@@ -157,10 +168,11 @@ async def send(recipient: Address[Any], message: object, **options: Unpack[SendK
                 runtime.delivery_counts.delivered += 1
                 await cancel_shielded_checkpoint()
                 return DELIVERED
-    return await _send(recipient, message, **options)
+    return await _errand(process, recipient, message, **options).run()
 
 
-send.__signature__ = inspect.signature(_send)  # type: ignore[attr-defined]
+_options = list(inspect.signature(_errand).parameters.values())[1:]
+send.__signature__ = inspect.Signature(_options, return_annotation="Delivery")  # type: ignore[attr-defined]
 
 
 @protected

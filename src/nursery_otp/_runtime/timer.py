@@ -11,7 +11,7 @@ from nursery_otp._runtime.context import runtime_for
 from nursery_otp._runtime.interrupts import protected
 from nursery_otp._runtime.messages import Tick
 from nursery_otp._runtime.process import Process
-from nursery_otp._runtime.refs import Address, find
+from nursery_otp._runtime.refs import Address, find, referred
 from nursery_otp._runtime.runtime import Runtime
 from nursery_otp._runtime.tracing import MessageKind, TraceContext, context_for
 
@@ -34,7 +34,7 @@ class Timer:
         tracer = runtime.telemetry.tracer
         if tracer is not None:
             kind: MessageKind = "interval" if period < math.inf else "timer"
-            self.context = context_for(runtime.telemetry, kind, target, message, getattr(target, "_process", None))
+            self.context = context_for(runtime.telemetry, kind, target, message, referred(target))
         if not runtime.closed:
             runtime.alarms.arm(self._due, self)
 
@@ -74,7 +74,7 @@ class Timer:
 
     def _is_over(self) -> bool:
         # An interval ends with the incarnation it was set up for; a name is looked up afresh each time.
-        process = getattr(self._target, "_process", None)
+        process = referred(self._target)
         return process is not None and process.reason is not None
 
     def cancel(self) -> bool:
@@ -123,6 +123,6 @@ def _check_target(target: Any) -> None:
 
 
 def _runtime_of(target: Any, function: str) -> Runtime:
-    process = getattr(target, "_process", None)
+    process = referred(target)
     runtime: Runtime = process.runtime if process is not None else runtime_for(function)
     return runtime

@@ -16,6 +16,7 @@ from nursery_otp._policy.exits import safe_repr
 from nursery_otp._runtime import log
 from nursery_otp._runtime.interrupts import protected
 from nursery_otp._runtime.messages import Envelope, Message
+from nursery_otp._runtime.refs import Name
 
 if TYPE_CHECKING:
     from nursery_otp._runtime.process import Process
@@ -71,7 +72,7 @@ class TracedMessage:
     @property
     def name(self) -> str | None:
         """The name that it was sent to, or that the receiver has."""
-        text = getattr(self.address, "text", None)
+        text = self.address.text if isinstance(self.address, Name) else None
         if text is None and self.ref is not None and self.ref.name is not None:
             text = self.ref.name.text
         return text
