@@ -2,9 +2,12 @@
 
 CONTRIBUTING.md states the convention: the blocks of a page run in order in one namespace, like the cells of a
 notebook; `fresh` after the language starts a new one; what a block prints stands in the `text` block right after it.
+They run as a reader would run them, on the real clock unless they have another one themselves.
 """
 
+import ast
 import inspect
+import logging
 import re
 from collections.abc import Iterator
 from contextlib import redirect_stdout
@@ -24,10 +27,13 @@ ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 REFERENCE = ("api.md", "errors.md")
 PAGES = sorted(DOCS.glob("*.md"))
+SOURCES = sorted((ROOT / "src").rglob("*.py"))
 FENCE = re.compile(r"^(?P<mark>`{3,}|:{3,})(?P<info>[^`\n]*)\n(?P<text>.*?)^(?P=mark)$", re.MULTILINE | re.DOTALL)
 CODE = re.compile(r"`[^`\n]*`")
 LINK = re.compile(r"\[[^]\n]*\]\((?!https?:)(?P<path>[^)#\s]*)(?:#[^)\s]*)?\)")
 DOCUMENTED = re.compile(r"^\.\. (?:auto(?:class|function|exception)|py:data):: (\w+)", re.MULTILINE)
+DIRECTIVE = re.compile(r"^\.\. (auto(?:class|function|exception)|py:\w+|currentmodule):: ([\w.]+)", re.MULTILINE)
+REFERENCE_TO = re.compile(r"(?<!`)`(nursery_otp\.[A-Za-z][\w.]*)`(?!`)")
 LOGGED = re.compile(r'log\.write\(\s*"\w+",\s*"(\w+)"')
 MODULES = [nursery_otp, stores]  # those that people import from
 PUBLIC = {
@@ -83,26 +89,25 @@ def run_test(function: Any) -> None:
         function()
 
 
-@pytest.fixture(autouse=True)
-def no_real_time(monkeypatch):
-    """`trio.run` in a page takes no longer than the work in it: its clock jumps over every wait."""
-    real = trio.run
-
-    def run(*args: Any, clock: Any = None, **options: Any) -> Any:
-        return real(*args, clock=clock or MockClock(autojump_threshold=0), **options)
-
-    monkeypatch.setattr(trio, "run", run)
+@pytest.fixture
+def logger(monkeypatch):
+    """The library's logger, which a page may configure as a program would, without any effect on other tests."""
+    found = logging.getLogger("nursery_otp")
+    monkeypatch.setattr(found, "handlers", [*found.handlers])
+    monkeypatch.setattr(found, "propagate", found.propagate)
 
 
+@pytest.mark.usefixtures("logger")
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_programs(page):
-    """Every program of the page runs, and prints what the page says, no more and no less."""
+    """Every program of the page runs, and prints what the page says, no more and no less, wherever it is run."""
     namespace: dict[str, Any] = {}
     for block in blocks(page.read_text(encoding="utf-8")):
         namespace = {"__name__": "page"} if block.fresh or not namespace else namespace
         printed = run(block, page, namespace)
 
         assert block.expected == printed, f"{page.name}:{block.line}"
+        assert page.name not in printed, "whoever runs it has it in another file"
 
 
 @pytest.mark.parametrize("page", ["tutorial", "coming-from-otp", "otp-differences", "monitors"])
@@ -125,6 +130,39 @@ def test_every_public_name_is_documented():
     documented = [name for page in REFERENCE for name in DOCUMENTED.findall((DOCS / page).read_text(encoding="utf-8"))]
 
     assert sorted(PUBLIC) == sorted(documented)
+
+
+def targets() -> set[str]:
+    """What a docstring can refer to by its full name: all that the reference describes, and the modules it opens."""
+    found = set()
+    for page in REFERENCE:
+        module = "nursery_otp"
+        for directive, name in DIRECTIVE.findall((DOCS / page).read_text(encoding="utf-8")):
+            module = name if directive.endswith("module") else module
+            found |= {name} if directive == "py:module" else {f"{module}.{name}"}
+    return found
+
+
+def references(source: str) -> Iterator[str]:
+    """The full names of this package that docstrings have between single backticks; those of modules have no page."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            yield from REFERENCE_TO.findall(ast.get_docstring(node) or "")
+
+
+def test_references():
+    """What a docstring refers to by its full name has a place in the reference; `make docs` fails otherwise."""
+    found = [(path.stem, name) for path in SOURCES for name in references(path.read_text(encoding="utf-8"))]
+
+    assert [] == [reference for reference in found if reference[1] not in targets()]
+
+
+def test_references_are_found():
+    """Those of classes and functions between single backticks are, and nothing else."""
+    source = '"""`nursery_otp.a`"""\nclass X:\n    """`nursery_otp.b`, ``nursery_otp.c``, `x`, `nursery_otp.d.E`."""\n'
+
+    assert ["nursery_otp.b", "nursery_otp.d.E"] == list(references(source))
+    assert {"nursery_otp.stores", "nursery_otp.stores.SQLiteStore", "nursery_otp.Ref"} <= targets()
 
 
 def test_every_log_event_is_documented():

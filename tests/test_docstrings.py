@@ -8,6 +8,7 @@ import pytest
 import trio
 
 import nursery_otp
+from nursery_otp import stores
 
 MODULES = ["nursery_otp", *(module.name for module in pkgutil.walk_packages(nursery_otp.__path__, "nursery_otp."))]
 
@@ -26,8 +27,10 @@ class Counter(nursery_otp.GenServer):
 
 @pytest.mark.parametrize("name", MODULES)
 def test_examples(name):
-    """Every `>>>` example in this module prints what it says."""
-    names = {**vars(nursery_otp), "trio": trio, "Counter": Counter}
-    result = doctest.testmod(importlib.import_module(name), extraglobs=names)
+    """Every `>>>` example in this module prints what it says, with the public names and those that it defines."""
+    module = importlib.import_module(name)
+    own = {name: value for name, value in vars(module).items() if getattr(value, "__module__", "") == module.__name__}
+    names = {**own, **vars(nursery_otp), **vars(stores), "trio": trio, "Counter": Counter}
+    result = doctest.testmod(module, globs={**names, "__name__": "example"})
 
     assert 0 == result.failed

@@ -218,6 +218,12 @@ async def test_with_structlog(tree):
     assert written[0]["process"].startswith("process#")
 
 
+async def test_log_events_of_no_name(tree):
+    """Nothing to write is a mistake, and not everything."""
+    with pytest.raises(InvalidSpec, match=r"names=\(\): must be at least one"):
+        log_events()
+
+
 async def test_log_events(tree):
     """Chosen events become lines, with plain values or their repr, until that is ended."""
     with capture_logs() as lines:

@@ -142,7 +142,7 @@ async def test_two_trees(registry, collector):
 
 async def test_watch_is_checked(tree, collector):
     """One label is for one runtime; what cannot be part of a metric is refused."""
-    with pytest.raises(InvalidSpec, match="is the label of another runtime"):
+    with pytest.raises(InvalidSpec, match="is the label of a runtime that is watched already"):
         collector.watch()
     with pytest.raises(InvalidSpec, match="must be a text"):
         collector.watch(tree="")

@@ -8,7 +8,7 @@ import random
 
 from examples.survey.source_tree import SourceFile
 from examples.survey.team import TEAM
-from nursery_otp import GenServer, Name, SupervisorHandle, cast, kill
+from nursery_otp import GenServer, Name, SupervisorHandle, cast, kill, whereis
 
 LONGEST_MEAN_GAP = 20  # files per kill, so that a standard library sees about a hundred
 SHARE = 5  # of a small tree, so that it sees a few
@@ -41,3 +41,9 @@ class Chaos(GenServer):
 
 
 CHAOS = Name[Chaos]("chaos")
+
+
+def tell_chaos(file: SourceFile) -> None:
+    """There is a verdict more, if anybody wants to know: the first ones may come before chaos does."""
+    if whereis(CHAOS) is not None:
+        Chaos.settled(CHAOS, file)

@@ -3,14 +3,13 @@
 import signal
 import time
 from collections.abc import Iterable
-from functools import partial
 
 import attrs
 import trio
 
 from examples.survey.aggregator import AGGREGATOR, Aggregator, Watcher
 from examples.survey.book import Book
-from examples.survey.chaos import CHAOS, Chaos
+from examples.survey.chaos import CHAOS, Chaos, tell_chaos
 from examples.survey.coordinator import COORDINATOR, Coordinator
 from examples.survey.display import Display
 from examples.survey.fault import fault_text
@@ -90,7 +89,7 @@ class Survey:
         return child(Team, seats, budget, opener, self.log, name=TEAM, restart="transient", significant=True)
 
     def _watchers(self) -> tuple[Watcher, ...]:
-        return () if self.options.chaos is None else (partial(Chaos.settled, CHAOS),)
+        return () if self.options.chaos is None else (tell_chaos,)
 
     async def _stop_on_signal(
         self, scope: trio.CancelScope, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED

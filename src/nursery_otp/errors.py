@@ -232,14 +232,17 @@ class BadReturn(OTPError, TypeError):
 class ProcessDown(OTPError, trio.BrokenResourceError):
     """The process has ended, or ended before it had handled the message: for `reason`.
 
+    `target` is the address that the message was sent to, `ref` the process that was there.
+
     OTP: what a monitor would have told, `{'DOWN', _, process, _, Reason}`.
     """
 
-    def __init__(self, target: Any, reason: ExitReason) -> None:
+    def __init__(self, target: Any, reason: ExitReason, ref: Any) -> None:
         # The text is made now, as that of Deadlock: a name may have another holder later.
         super().__init__(f"send: {target} is down: {reason}")
         self.target = target
         self.reason = reason
+        self.ref = ref
         self.__cause__ = error_of(reason)
 
 

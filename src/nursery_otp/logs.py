@@ -41,8 +41,11 @@ def log_events(
     """Write a log line for every event with one of these names, or whose name begins with it; returns what ends that.
 
     The line's event is the name with dots; measurements and metadata are its fields, as plain values or their `repr`.
-    `logger` is structlog's unless given, `runtime` the current one. Raises `InvalidSpec` for a name that no event has.
+    `logger` is structlog's unless given, `runtime` the current one. Raises `InvalidSpec` for a name that no event has,
+    and for none at all.
     """
+    if not names:
+        raise InvalidSpec("names", names, "must be at least one, such as ('nursery_otp', 'process')")
     if level not in _LEVELS:
         raise InvalidSpec("level", level, f"must be one of {', '.join(map(repr, _LEVELS))}")
     write = getattr(structlog.get_logger("nursery_otp") if logger is None else logger, level)

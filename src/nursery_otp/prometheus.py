@@ -90,7 +90,7 @@ class RuntimeCollector(Collector):
         if not isinstance(tree, str) or not tree:
             raise InvalidSpec("tree", tree, "must be a text that is not empty")
         if tree in self._watched:
-            raise InvalidSpec("tree", tree, "is the label of another runtime that is watched")
+            raise InvalidSpec("tree", tree, "is the label of a runtime that is watched already")
         watched = self._watched[tree] = _Watched(current_runtime() if runtime is None else runtime)
 
         def end() -> None:

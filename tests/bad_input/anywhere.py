@@ -246,6 +246,18 @@ ANYWHERE = [
     Case("handler trap", made("Bad", trap_exits=otp.call(lambda self: 1)), TypeError, f"Bad.trap_exits {OWN_NAME}"),
     Case("cast terminate", made("Bad", terminate=otp.cast(lambda self: None)), TypeError, f"Bad.terminate {OWN_NAME}"),
     Case(
+        "handle_call",
+        made("Bad", handle_call=lambda self, message, caller: 1),
+        TypeError,
+        "Bad.handle_call would never be used by a GenServer: mark a method for each request with @call",
+    ),
+    Case(
+        "max_restart",
+        lambda _w: type("Bad", (otp.Supervisor,), {"max_restart": 5}),
+        TypeError,
+        "Bad.max_restart would never be used by a Supervisor: it is called 'max_restarts'",
+    ),
+    Case(
         "handler outside of a server",
         lambda _w: Mixin.lonely,
         TypeError,

@@ -266,7 +266,7 @@ IN_A_TREE = [
     invalid("delay text", lambda w: otp.send_after("1", w.ref, "x"), f"delay='1': {SECONDS}"),
     invalid("period of 0", lambda w: otp.send_interval(0, w.ref, "x"), "period=0: must be a number of seconds > 0"),
     invalid("stop within", lambda w: otp.stop(w.ref, within=NAN), f"within=nan: {SECONDS}"),
-    Case("send nobody", lambda _w: otp.send_nowait(Name("x"), 1), NoProcess, "send: no process at x"),
+    Case("send nobody", lambda _w: otp.send_nowait(Name("x"), 1), NoProcess, "send_nowait: no process at x"),
     Case("call nobody", lambda _w: Counter.add(Name("x"), 1), NoProcess, "Counter.add: no process at x"),
     Case("stop nobody", lambda _w: otp.stop(Name("x")), NoProcess, "stop: no process at x"),
 ]

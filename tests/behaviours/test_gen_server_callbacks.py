@@ -78,6 +78,29 @@ async def test_default_handle_info(caplog):
     assert "hello" in caplog.text
 
 
+@pytest.mark.parametrize(
+    ("shows", "received"),
+    [
+        (lambda status: {**status, "message": "***"}, "'***'"),
+        (lambda status: {"state": status["state"]}, "(not shown)"),
+        (lambda status: {"message": status["state"]}, "{'value': 0}"),
+        (lambda status: 1 / 0, "(not shown: format_status raised ZeroDivisionError)"),
+        (lambda _status: None, "(not shown: format_status raised TypeError)"),
+    ],
+)
+def test_default_handle_info_hides_secrets(shows, received, caplog):
+    """What is logged of a message is what `format_status` shows of it; if that fails, nothing is."""
+
+    class Discreet(Counter):
+        def format_status(self, status):
+            return shows(status)
+
+    Discreet().handle_info("secret")
+
+    assert "secret" not in caplog.text
+    assert received in caplog.text
+
+
 async def test_default_handle_continue():
     """Continuing without a `handle_continue` is a crash that says so."""
 
@@ -219,6 +242,22 @@ async def test_factory_that_gives_a_coroutine():
 class Promise:
     def __await__(self):
         yield
+
+
+@pytest.mark.parametrize("name", ["handle_call", "handle_cast", "code_change", "trap_exit"])
+def test_callbacks_of_otp(name):
+    """What OTP would call, and nobody here, is an error of the class, also in a mixin; a request may be called so."""
+
+    class Mixin:
+        pass
+
+    setattr(Mixin, name, lambda self, *_args: None)
+    with pytest.raises(TypeError, match=f"Bad.{name} would never be used by a GenServer: "):
+        type("Bad", (GenServer,), {name: vars(Mixin)[name]})
+    with pytest.raises(TypeError, match=f"Bad.{name} would never be used by a GenServer: "):
+        type("Bad", (Mixin, GenServer), {})
+
+    assert hasattr(type("Good", (GenServer,), {name: call(lambda self: 1)}), name)
 
 
 @pytest.mark.parametrize("name", ["init", "handle_info", "handle_continue", "terminate", "format_status"])

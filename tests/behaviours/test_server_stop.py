@@ -22,7 +22,7 @@ from nursery_otp import (
     current_ref,
     current_runtime,
     kill,
-    mailbox,
+    process_info,
     send_nowait,
     spawn,
     start,
@@ -320,7 +320,7 @@ async def test_terminate_may_use_the_process():
         other = await started("init", None, [])
 
         async def farewell(server):
-            server.note(current_ref(), len(mailbox()), await Server.ask(other, "still there"))
+            server.note(current_ref(), process_info(current_ref()).queue_length, await Server.ask(other, "still there"))
 
         ref = await started("init", None, diary, terminate=farewell)
         await stop(ref)

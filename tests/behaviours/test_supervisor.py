@@ -71,6 +71,30 @@ async def test_flags_in_init():
     assert not set(before.values()) & set(after.values())
 
 
+async def test_misspelt_flags():
+    """A flag of another name is an error where the class or a subclass is made, or of an object where it starts."""
+
+    class Mixin:
+        restart_strategy = "one_for_all"
+
+    with pytest.raises(TypeError, match=r"Bad.restart_strategy .* it is called 'strategy'"):
+        type("Bad", (Mixin, Supervisor), {})
+    with pytest.raises(TypeError, match=r"Worse.max_childern .* it is called 'max_children'"):
+        type("Worse", (Team,), {"max_childern": 5})
+
+    class Forgetful(Supervisor):
+        def __init__(self):
+            self.intensity = 5
+
+    async with Stage() as supervisor:
+        with pytest.raises(StartFailed) as caught:
+            await supervisor.start(Forgetful)
+
+    assert "Forgetful.intensity would never be used by a Supervisor: it is called 'max_restarts'" in str(
+        caught.value.__cause__
+    )
+
+
 async def test_no_children():
     """A supervisor without children is one."""
 

@@ -17,6 +17,7 @@ from nursery_otp import (
     RestartLimitReached,
     StartFailed,
     Stop,
+    Supervisor,
     Timeouts,
     child,
     current_ref,
@@ -65,6 +66,36 @@ async def test_limit_leaves_the_block():
     assert error is caught.value.__cause__
     assert ("x", 0, 5.0) == (caught.value.child_id, caught.value.max_restarts, caught.value.period)
     assert "child 'x' ended once too often: more than 0 restarts within 5 s" in str(caught.value)
+
+
+async def test_limit_of_the_normal():
+    """A function that comes to its end, as a child that must not, is told apart from one that crashes."""
+
+    async def job():
+        """Done at once."""
+
+    with pytest.raises(RestartLimitReached, match=r'though it did not crash: .* \(restart="transient"') as caught:
+        async with open_supervisor([child(job)]):
+            await trio.sleep_forever()
+    assert caught.value.in_peace
+    assert caught.value.__cause__ is None
+
+
+async def test_limit_of_a_nested_supervisor():
+    """A supervisor that gives up has ended because of a crash, however orderly it did so."""
+
+    async def worker():
+        raise KeyError("again")
+
+    class Below(Supervisor):
+        def children(self):
+            return [child(worker)]
+
+    with pytest.raises(RestartLimitReached) as caught:
+        async with open_supervisor([child(Below)], max_restarts=0):
+            await trio.sleep_forever()
+    assert not caught.value.in_peace
+    assert isinstance(caught.value.__cause__, RestartLimitReached)
 
 
 async def test_limit_while_the_block_waits():

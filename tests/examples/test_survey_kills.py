@@ -4,12 +4,12 @@ import pytest
 
 from examples.survey.aggregator import AGGREGATOR
 from examples.survey.book import Book
-from examples.survey.chaos import Chaos
+from examples.survey.chaos import Chaos, tell_chaos
 from examples.survey.coordinator import COORDINATOR
 from examples.survey.interpreter import open_interpreter
 from examples.survey.plan import Plan
 from examples.survey.report import make_report
-from nursery_otp import current_ref, kill, whereis
+from nursery_otp import current_ref, dead_letters, kill, open_supervisor, whereis
 from tests.examples.small_tree import GOOD, REASONS, Direct, expected_report, make_folder, new_survey, opener_of
 
 
@@ -27,6 +27,14 @@ async def test_chaos(folder, seed):
     assert 0 == outcome.status
     assert expected_report(folder) == make_report(outcome.book)
     assert "killed" in {one.cause for one in outcome.log.restarts}
+
+
+async def test_nobody_to_tell(folder):
+    """A verdict that comes when there is no chaos (yet, or any more) is no letter for anybody to look at."""
+    async with open_supervisor() as tree:
+        tell_chaos(folder)
+        assert 0 == len(dead_letters())
+        tree.shutdown()
 
 
 async def test_chaos_between_processes(folder):

@@ -34,7 +34,15 @@ def test_restart_limit(limit, period, text):
     assert isinstance(error, OTPError)
 
 
-@pytest.mark.parametrize("error", [InvalidSpec("a", 1, "no"), RestartLimitReached("a", 1, 5.0)], ids=str)
+def test_restart_limit_in_peace():
+    """A child that came to its end again and again, without a crash, wants another restart type."""
+    text = str(RestartLimitReached("a", 1, 5.0, in_peace=True))
+
+    assert "child 'a' ended once too often though it did not crash: more than 1 restart within 5 s" in text
+    assert '(restart="transient" for a child that may come to an end)' in text
+
+
+@pytest.mark.parametrize("error", [InvalidSpec("a", 1, "no"), RestartLimitReached("a", 1, 5.0, in_peace=True)], ids=str)
 def test_pickle(error):
     """They survive being sent to another interpreter."""
     copy = pickle.loads(pickle.dumps(error))

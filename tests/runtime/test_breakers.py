@@ -348,17 +348,14 @@ async def test_end_of_the_tree(autojump_clock):
     """Who waits in line when the tree ends, from wherever, is told."""
     errors = []
 
-    async def sender(ref):
-        errors.append(type(await fails(ref, CircuitOpen, within=100.0)))
+    async def sender():
+        errors.append(type(await fails(NAME, CircuitOpen, within=100.0)))
 
     async with trio.open_nursery() as nursery:
         async with open_supervisor(delivery=DeliveryOptions(breaker=POLICY)) as tree:
             ref = spawn(idle)
-            kill(ref)
-            await ref.wait()
-            for _ in range(2):
-                await fails(ref, ProcessDown)
-            nursery.start_soon(sender, ref)
+            await opened()
+            nursery.start_soon(sender)
             await wait_all_tasks_blocked()
             tree.shutdown()
         assert [CircuitOpen] == errors

@@ -71,6 +71,15 @@ def test_every_position():
         assert f"{__file__}:{number}" == call_sites.describe(code, position)
 
 
+def test_place():
+    """The line of the user's that is running, with as many folders as are asked for."""
+    here = line().rpartition(":")[2]
+    shown = [call_sites.place(), call_sites.place(folders=1)]
+
+    assert [f"test_call_sites.py:{int(here) + 1}", f"runtime/test_call_sites.py:{int(here) + 1}"] == shown
+    assert "x.py:1" == call_sites.place(("/a/x.py", 1))
+
+
 def test_no_lines():
     """Code without lines is where it begins."""
     code = compile("f(1)", "made up", "eval").replace(co_linetable=b"", co_firstlineno=7)

@@ -10,6 +10,7 @@ from nursery_otp import (
     current_runtime,
     kill,
     link,
+    mailbox,
     process_info,
     resume,
     send_nowait,
@@ -120,6 +121,28 @@ async def test_status_while_suspended(tree):
     await resume(desk)
 
     assert "running" == process_info(desk).status
+
+
+async def test_no_mailbox_for_servers(tree):
+    """A server that would read its own requests, and leave their callers waiting, is told what to do instead."""
+    seen = []
+
+    class Reader(Desk):
+        def init(self):
+            seen.append(refused())
+
+        def handle_info(self, message):
+            seen.append(refused())
+
+    def refused():
+        with pytest.raises(RuntimeError, match="what is sent to Reader comes to its handlers and handle_info"):
+            mailbox()
+        return True
+
+    ref = await tree.start(Reader)
+    send_nowait(ref, "hello")
+    await wait_all_tasks_blocked()
+    assert [True, True] == seen
 
 
 async def test_dead(tree):

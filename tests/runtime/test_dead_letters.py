@@ -26,6 +26,7 @@ from nursery_otp import (
     send_nowait,
     spawn,
 )
+from nursery_otp._runtime import letter_box
 from nursery_otp._runtime.messages import Envelope, MessageInfo
 from tests.runtime.helpers import cancelled, idle
 
@@ -285,6 +286,33 @@ async def test_add_nowait(tree):
     assert [first, second] == [letter.id for letter in dead_letters()]
     assert ({"order": 7}, {}) == tuple(letter.metadata for letter in dead_letters())
     assert current_runtime().ledger().balanced
+
+
+async def test_no_address(tree):
+    """A letter to what is no address is refused: it could never be delivered."""
+    for recipient in ("nobody", None, Name):
+        with pytest.raises(TypeError, match="not an address: "):
+            await dead_letters().add(recipient, "hello", "refused")
+        with pytest.raises(TypeError, match="not an address: "):
+            dead_letters().add_nowait(recipient, "hello", "refused")
+
+    assert 0 == len(dead_letters())
+    assert current_runtime().ledger().balanced
+
+
+async def test_keys_have_no_seed(monkeypatch):
+    """No two letters have the same idempotency key, also in runs with the same seed; a test may fix them."""
+    keys = []
+    for token in (None, None, "token"):
+        if token is not None:
+            monkeypatch.setattr(letter_box, "new_token", lambda: "token")
+        async with open_supervisor(seed=7) as tree:
+            bury(1, 2)
+            keys += [letter.idempotency_key for letter in dead_letters()]
+            tree.shutdown()
+
+    assert 6 == len({*keys})
+    assert ["token-0-1", "token-0-2"] == keys[4:]
 
 
 async def test_add_cancelled(tree):

@@ -41,6 +41,7 @@ KINDS = [
         "retry_behind",
     ),
     *("purge_one", "purge_reason", "refresh", "jump", "trouble", "heal", "request", "remove_by_hand", "kill_service"),
+    *("trouble_after", "another_disk"),
 ]
 STEPS = st.tuples(st.sampled_from(KINDS), NUMBER, NUMBER)
 GIVEN_UP = ("purged", "expired", "evicted")
@@ -173,6 +174,12 @@ class World:
     async def trouble(self, *_):
         self.store.trouble["write"] = FULL
 
+    async def trouble_after(self, *_):
+        self.store.trouble["written"] = FULL
+
+    async def another_disk(self, empty, _):
+        self.disk = self.store.disk = Disk() if empty % 2 else self.disk.copy()
+
     async def heal(self, *_):
         self.store.trouble.clear()
 
@@ -181,7 +188,7 @@ class World:
             self.disk.by_hand([*self.disk.letters][index % len(self.disk.letters)], requested=True)
 
     async def remove_by_hand(self, index, _):
-        if self.disk.letters and not self.store.trouble:
+        if self.disk.letters:
             await dead_letters().flush()
             ids = [*self.disk.letters]
             if ids:

@@ -33,6 +33,7 @@ from nursery_otp import (
     send,
     send_nowait,
     spawn,
+    timeout_report,
     whereis,
 )
 from nursery_otp._policy.delivery import DELIVERED
@@ -169,14 +170,18 @@ async def test_limit(tree, autojump_clock):
     assert 5.0 + 7.0 + 1.0 == trio.current_time()
 
 
-async def test_limit_of_a_server(autojump_clock):
-    """A rule for a server's class holds for sends to it as well."""
+@pytest.mark.parametrize("by_name", [False, True])
+async def test_limit_of_a_server(by_name, autojump_clock):
+    """A rule for a server's class holds for sends to it as well, whatever the address is."""
+    name = Name[Desk]("mailer")
     async with open_supervisor(timeouts=Timeouts(rules={Desk: 2.0})) as tree:
-        desk = await tree.start(Desk)
+        desk = await tree.start(Desk, name=name)
         Desk.slow.request(desk, 100)
         with pytest.raises(DeliveryTimeout):
-            await send(desk, 1, confirm="handled")
+            await send(name if by_name else desk, 1, confirm="handled")
+        line = timeout_report().line("Desk.send", "send")
         tree.shutdown()
+    assert (2.0, 1) == (line.limit, line.fired)
     assert 2.0 <= trio.current_time() < 3.0 + 5.0
 
 

@@ -38,7 +38,7 @@ class Naive:
         send_nowait(ref, message)
         await trio.sleep(0.1)
         if not ref.alive:
-            raise ProcessDown(ref, ref.exit_reason)
+            raise ProcessDown(ref, ref.exit_reason, ref)
 
     async def send_handled(self, ref, message):
         """Delivered is what the mailbox took."""

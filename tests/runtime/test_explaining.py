@@ -1,7 +1,5 @@
 """`explain`: from what happened back to why."""
 
-import tracemalloc
-
 import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
@@ -328,25 +326,3 @@ def test_chain_ends():
     number = some.record("exit", "itself", 1)
     assert 1 == number
     assert 1 == len(some.chain(number)[0])
-
-
-@pytest.mark.parametrize(
-    "value", ["x" * 10**6, list(range(10**6)), {number: number for number in range(10**5)}, [[["y" * 10**6]]]]
-)
-def test_shown_is_short(value):
-    """However large a value is, what is shown of it is not, and little is built to be thrown away."""
-    tracemalloc.start()
-    try:
-        text = causes.shown(value)
-        _, peak = tracemalloc.get_traced_memory()
-    finally:
-        tracemalloc.stop()
-
-    assert len(text) < causes.SHOWN + 50
-    assert peak < 300_000
-
-
-def test_shown_in_order():
-    """What is small is shown as ever, dicts in their order."""
-    value = {"pin": 1, "balance": [{"a": (1, 2)}, {3}], "text": "it's"}
-    assert repr(value) == causes.shown(value)

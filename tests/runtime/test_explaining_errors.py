@@ -1,23 +1,27 @@
 """`explain` for what is no process: a cancellation, an error, a name; and where such things lead to."""
 
-import attrs
 import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
 from nursery_otp import (
+    KILLED,
     CallExited,
     GenServer,
     Name,
     NoProcess,
+    NoRuntime,
+    ProcessDown,
     RestartLimitReached,
     Supervisor,
+    SupervisorEnded,
     call,
     child,
     current_runtime,
     explain,
     kill,
     open_supervisor,
+    send,
     send_exit,
     spawn,
     start,
@@ -25,7 +29,7 @@ from nursery_otp import (
     stop,
     whereis,
 )
-from nursery_otp._runtime.causes import INCIDENTS_KEPT, Causes, mark, shown
+from nursery_otp._runtime.causes import INCIDENTS_KEPT, Causes, mark
 from tests.runtime.helpers import Desk, idle
 
 
@@ -134,16 +138,83 @@ async def test_call_exited(tree):
 
 
 async def test_error_of_another_tree():
-    """The number in an error means nothing in another tree."""
+    """An error leads to its own tree wherever it is looked at; a crash because of it is told in that tree alone."""
     async with open_supervisor() as one:
         desk = await start(Desk)
         with pytest.raises(CallExited) as caught:
             await Desk.run(desk, fail)
         async with open_supervisor() as two:
             kill(spawn(idle))
-            assert ["error"] == kinds(caught.value)
+            assert ["error", "crash"] == kinds(caught.value)
+            assert 0 == current_runtime().causes.of_error(caught.value)
             two.shutdown()
         one.shutdown()
+
+
+@pytest.mark.parametrize("named", [False, True])
+@pytest.mark.parametrize("use", [send, lambda target, _: Desk.echo(target, 1)])
+async def test_errors_about_the_dead(tree, named, use):
+    """Whoever finds that a process has ended is told why by the error, and so is whoever looks at his crash."""
+    name = Name[Desk]("desk")
+    desk = await tree.start(Desk, name=name, restart="temporary")
+    with pytest.raises(CallExited):
+        await Desk.run(desk, fail)
+    await wait_all_tasks_blocked()
+
+    async def user():
+        await use(name if named else desk, 1)
+
+    with pytest.raises((ProcessDown, NoProcess)) as caught:
+        await user()
+    by = spawn(user)
+    await by.wait()
+
+    assert ["error", "crash"] == kinds(caught.value)
+    assert ["crash", "crash"] == kinds(by)
+    assert explain(desk).root == explain(caught.value).root == explain(by).root
+
+
+async def test_error_about_one_who_is_about_to_end(tree):
+    """A process that has been killed, but has not ended yet, is explained like one that has."""
+    desk = spawn(idle)
+    await wait_all_tasks_blocked()
+    kill(desk)
+    assert desk.alive
+
+    assert ["error", "kill"] == kinds(ProcessDown(desk, KILLED, desk))
+    assert ["exit", "kill"] == kinds(desk)
+    assert "is about to end: killed" in str(explain(desk))
+
+
+async def test_nothing_is_known_of_a_name(tree):
+    """A name that nobody ever held leads nowhere."""
+    with pytest.raises(NoProcess) as caught:
+        await send(Name("nobody"), 1)
+
+    assert ["error"] == kinds(caught.value)
+
+
+def test_the_error_of_a_tree():
+    """Outside of its block there is no tree any more, and still its error leads to the crash."""
+
+    async def limit():
+        async with open_supervisor([child(fail)], max_restarts=0):
+            await idle()
+
+    async def killed():
+        async with open_supervisor() as supervisor:
+            supervisor.shutdown(KILLED)
+
+    with pytest.raises(RestartLimitReached) as reached:
+        trio.run(limit)
+    with pytest.raises(SupervisorEnded) as ended:
+        trio.run(killed)
+    with pytest.raises(NoRuntime):
+        explain(ValueError())
+
+    assert ["error", "exit", "limit", "crash"] == kinds(reached.value)
+    assert ["error", "exit", "stop"] == kinds(ended.value)
+    assert "shutdown() was called at test_explaining_errors.py:" in str(explain(ended.value))
 
 
 def test_circular_errors():
@@ -285,32 +356,6 @@ def test_mark():
 
     assert ("killed", number) == causes.read("killed" + mark(number))
     assert [("killed", 0)] * 2 == [causes.read("killed"), causes.read("killed [incident 99]")]
-
-
-@attrs.define
-class Table:
-    """Holds more than anybody wants to read."""
-
-    rows: list[int]
-    key: str = attrs.field(default="hidden", repr=False)
-    word: str = attrs.field(default="hidden", repr=lambda _value: "***")
-
-
-def test_generated_reprs():
-    """Of what an attrs class holds only what is shown is put into words, and what it hides stays hidden."""
-    asked = []
-
-    class Row:
-        def __repr__(self):
-            asked.append(self)
-            return "row"
-
-    text = shown({"table": Table([Row() for _ in range(10_000)])})
-
-    assert len(asked) <= 100
-    assert "hidden" not in text
-    assert "word=***" in text
-    assert repr(Table([1])) == shown(Table([1]))
 
 
 async def test_stop_scopes(tree):

@@ -71,6 +71,25 @@ async def test_backoff(autojump_clock):
     assert [10, 40, 130, 400] == [round(time - began) for time in times]
 
 
+async def test_busy_line_is_not_forgotten(autojump_clock):
+    """Letters of a recipient that somebody is busy with are due when that is over, whatever the others wait for."""
+    backoff = Backoff(initial=10, factor=100, maximum=1e5, jitter=0)
+    async with automatic(interval=1, backoff=backoff) as tree:
+        bury(2, recipient=B)
+        await trio.sleep(50)  # it is due in a thousand seconds now
+        bury(1, recipient=A)
+        slow, got = spawn(one_slow, name=A), []
+        await trio.sleep(8)  # 1 is due in two seconds
+        with trio.move_on_after(4):
+            await dead_letters().retry(recipient=A)
+        kill(slow)
+        await slow.wait()
+        spawn(collect, got, name=A)
+        await trio.sleep(20)
+        assert [1] == got
+        tree.shutdown()
+
+
 async def test_min_age(autojump_clock):
     """A letter is left alone until it has its age."""
     async with automatic(interval=1, min_age=100) as tree:

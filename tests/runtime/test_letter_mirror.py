@@ -22,7 +22,7 @@ from nursery_otp import (
 )
 from nursery_otp._runtime.letter_mirror import BATCH
 from tests.runtime.helpers import cancelled, collect, idle
-from tests.runtime.letter_stores import Disk, FakeStore
+from tests.runtime.letter_stores import Disk, FakeStore, in_thread, settled
 from tests.runtime.test_dead_letters import bury, check_sums, messages
 
 A, B = Name("a"), Name("b")
@@ -51,13 +51,6 @@ async def tree_on(store, **options):
 def stored(disk):
     """The messages on the disk, as texts."""
     return [record.message for record in disk.letters.values()]
-
-
-async def until(condition):
-    """Wait for something that a thread brings about."""
-    with trio.fail_after(10):
-        while not condition():
-            await trio.sleep(0.001)
 
 
 # ------------------------------------------------------------------------------------------- durable
@@ -92,7 +85,7 @@ async def test_batches(disk, store):
     store.gate = threading.Event()
     async with tree_on(store):
         bury("first")
-        await until(store.began.is_set)
+        await in_thread(store.began)
         bury(*range(BATCH + 5))
         store.gate.set()
         assert await dead_letters().flush()
@@ -160,7 +153,7 @@ async def test_add_cancelled(disk, store):
         with trio.CancelScope() as scope:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(dead_letters().add, A, 1, "refused")
-                await until(store.began.is_set)
+                await in_thread(store.began)
                 scope.cancel()
         assert [1] == messages()
         store.gate.set()
@@ -241,7 +234,7 @@ async def test_unreadable(disk):
 
 
 async def test_more_than_fits(disk):
-    """What a store has is all kept, even if it is more than the bound; each new letter evicts one."""
+    """What a store has is all kept, even beyond the bound; each new letter evicts one, until the bound is reached."""
     async with tree_on(FakeStore(disk)):
         bury(*range(10))
     async with tree_on(FakeStore(disk), capacity=5):
@@ -249,9 +242,13 @@ async def test_more_than_fits(disk):
         bury("new")
         assert 10 == len(dead_letters())
         assert [1, 2] == messages()[:2]
+        assert 1 == check_sums().evicted
+        await dead_letters().purge(*(letter.id for letter in dead_letters()[:7]))
+        bury("one", "two", "three")
+        assert [9, "new", "one", "two", "three"] == messages()
+        assert 2 == check_sums().evicted
 
-    assert 10 == len(disk.letters)
-    assert "0" not in stored(disk)
+    assert ["9", '"new"', '"one"', '"two"', '"three"'] == stored(disk)
 
 
 async def test_expired_meanwhile(disk):
@@ -282,7 +279,8 @@ async def test_requested_of_a_slow_start(disk):
         await collect(got)
 
     async with open_supervisor([child(slow)], dead_letters=DeadLetterOptions(store=FakeStore(disk))) as tree:
-        await until(lambda: 0 == len(dead_letters()))
+        await settled()
+        assert 0 == len(dead_letters())
         tree.shutdown()
 
     assert [1] == got
@@ -307,12 +305,38 @@ async def test_removed(disk, store):
         assert ["4", "5", "6", "7"] == stored(disk)
 
 
+async def test_purged_for_good(disk, store):
+    """When `purge` returns, no letter that is gone is in the store, whichever of them was written last, or never."""
+    async with tree_on(store):
+        bury(*range(5))
+        await dead_letters().flush()
+        bury("not written yet", object())
+        assert 7 == await dead_letters().purge()
+        assert {} == disk.letters
+        bury(*range(3))
+        await dead_letters().flush()
+        await dead_letters().add(A, object(), "refused")
+        assert 4 == await dead_letters().purge()
+        assert {} == disk.letters
+        assert 0 == check_sums().unsaved
+
+
+async def test_expired_for_good(disk, store, mock_clock):
+    """What has expired is gone from the store as well when `purge` has counted it."""
+    async with tree_on(store, expire_after=10):
+        bury(1, 2)
+        await dead_letters().flush()
+        mock_clock.jump(10)
+        assert 2 == await dead_letters().purge(expired=True)
+        assert {} == disk.letters
+
+
 async def test_gone_before_it_was_written(disk, store):
     """A letter that goes while it is written, or before, is not on the disk in the end."""
     store.gate = threading.Event()
     async with tree_on(store):
         bury("written")
-        await until(store.began.is_set)
+        await in_thread(store.began)
         bury("waiting")
         for letter in dead_letters():
             dead_letters().remove(dead_letters().ids.number(letter.id), "purged")

@@ -369,6 +369,18 @@ async def test_events(tree):
     assert ["added", *["retried"] * 4, "exhausted", "delivered"] == [event.kind for event in heard]
 
 
+async def test_text_is_no_name(tree):
+    """A letter to a text that looks like a name does not hold back those to the name."""
+    bury("typo", recipient="a")
+    bury("mail", recipient=A)
+    got = []
+    spawn(collect, got, name=A)
+    report = await dead_letters().retry()
+
+    assert (["0-1"], ("0-2",)) == (list(report.failed), report.delivered)
+    assert ["mail"] == got
+
+
 async def test_hostile_recipient(tree):
     """An address that fails when it is looked at fails its own letters."""
 

@@ -1,5 +1,6 @@
 """A store that fails, or is changed by others: nobody waits, nothing is lost, and it is told once."""
 
+import math
 import threading
 
 import pytest
@@ -8,7 +9,6 @@ from trio.testing import wait_all_tasks_blocked
 
 from nursery_otp import (
     AutomaticRetry,
-    Backoff,
     DeadLetterOptions,
     StartFailed,
     StoreError,
@@ -19,12 +19,11 @@ from nursery_otp import (
     open_supervisor,
     spawn,
 )
-from nursery_otp._runtime import letter_mirror
 from tests.runtime.helpers import collect, idle
-from tests.runtime.letter_stores import FOREIGN, FULL, FakeStore
+from tests.runtime.letter_stores import FOREIGN, FULL, FakeStore, in_thread, settled
 from tests.runtime.test_dead_letters import bury, check_sums, messages
 from tests.runtime.test_letter_clock import service
-from tests.runtime.test_letter_mirror import A, B, disk, store, stored, tree_on, until
+from tests.runtime.test_letter_mirror import A, B, disk, store, stored, tree_on
 
 __all__ = ["disk", "store"]  # fixtures, for pytest
 
@@ -67,15 +66,18 @@ async def test_nobody_waits_for_trouble(store):
         del store.trouble["write"]
 
 
-async def test_tried_again(disk, store, monkeypatch):
+async def test_tried_again(disk, store, mock_clock):
     """A store that failed is tried again by itself, after a while."""
-    monkeypatch.setattr(letter_mirror, "PATIENCE", Backoff(initial=0.01, maximum=0.01))
     async with tree_on(store):
         store.trouble["write"] = OSError("anything")
         bury(1)
-        await until(lambda: dead_letters().mirror._failures)
+        await settled()
         store.trouble.clear()
-        await until(lambda: stored(disk) == ["1"])
+        await settled()
+        assert [] == stored(disk)
+        mock_clock.jump(2)
+        await settled()
+        assert ["1"] == stored(disk)
 
 
 async def test_cannot_open(disk, store, caplog):
@@ -130,18 +132,38 @@ async def test_cannot_close(disk, store, caplog):
     assert "dead_letter_store_not_closed" in caplog.text
 
 
-async def test_failed_writes_leave_no_doubt(disk, store):
-    """A letter that was delivered while its write failed is removed from the disk in any case."""
+@pytest.mark.parametrize("fails", ["write", "written"])
+async def test_failed_writes_leave_no_doubt(disk, store, fails, mock_clock):
+    """A letter that was delivered while its write failed is removed from the disk, if the write got that far."""
     async with tree_on(store):
-        store.trouble["write"] = FULL
+        store.trouble[fails] = FULL
         bury(1, recipient=A)
-        assert not await dead_letters().flush()
+        await settled()
+        assert len(disk.letters) == (fails == "written")
         spawn(collect, [], name=A)
         await dead_letters().retry()
         store.trouble.clear()
         assert await dead_letters().flush()
-        assert "RemoveLetter" in str(disk.writes)
         assert {} == disk.letters
+
+
+async def test_failed_writes_are_not_repeated(disk, store, mock_clock):
+    """What a failed write did after all is found out, and is not written again."""
+    async with tree_on(store):
+        store.trouble["written"] = FULL
+        bury(1, 2)
+        await settled()
+        assert not dead_letters()[0].durable
+        store.trouble.clear()
+        assert await dead_letters().flush()
+        assert dead_letters()[0].durable
+        assert 1 == len(disk.writes)
+        disk.by_hand("1-1")
+        bury(3)
+        assert await dead_letters().flush()
+        assert [2, 3] == messages()
+        check_sums()
+    assert ["2", "3"] == stored(disk)
 
 
 async def test_cannot_be_stored(disk, store, caplog):
@@ -212,12 +234,12 @@ async def test_changes_while_it_is_stored(disk, store, monkeypatch):
 # ------------------------------------------------------------------------------------------- the service
 
 
-async def test_writer_killed(disk, store):
+async def test_writer_killed(disk, store, mock_clock):
     """The service that writes may be killed in the middle of a batch: it is all written, and nothing twice."""
     store.gate = threading.Event()
     async with tree_on(store):
         bury(1, 2)
-        await until(store.began.is_set)
+        await in_thread(store.began)
         bury(3)
         ref = service("write_dead_letters")
         kill(ref)
@@ -225,13 +247,16 @@ async def test_writer_killed(disk, store):
         store.gate.set()
         await ref.wait()
         assert 3 == len(dead_letters())
-        await until(lambda: len(disk.letters) == 3)
+        await settled()
+        mock_clock.jump(1)
+        await settled()
+        assert 3 == len(disk.letters)
         assert ref is not service("write_dead_letters")
 
     assert ["1", "2", "3"] == stored(disk)
 
 
-async def test_writer_crashes(disk, store, monkeypatch):
+async def test_writer_crashes(disk, store, monkeypatch, mock_clock):
     """A planted fault in the service, before or after a batch is written, loses nothing."""
     async with tree_on(store):
         mirror = dead_letters().mirror
@@ -244,7 +269,10 @@ async def test_writer_crashes(disk, store, monkeypatch):
 
             monkeypatch.setattr(mirror, fault, broken)
             bury(fault)
-            await until(lambda: mirror.waiting == 0)
+            await settled()
+            mock_clock.jump(60)
+            await settled()
+            assert 0 == mirror.waiting
 
     assert ['"_take"', '"_done"'] == stored(disk)
 
@@ -272,7 +300,8 @@ async def test_requested_before(disk):
     async with open_supervisor(
         [child(collect, got, name=A)], dead_letters=DeadLetterOptions(store=FakeStore(disk))
     ) as t:
-        await until(lambda: len(dead_letters()) == 1 and dead_letters()[0].attempts == 2)
+        await settled()
+        assert [2] == [letter.attempts for letter in dead_letters()]
         t.shutdown()
 
     assert [1, 2] == got
@@ -284,16 +313,20 @@ async def test_requested_meanwhile(disk, store):
     """What is asked for in the file of a running program is noticed after its next write, and when it looks."""
     async with tree_on(store):
         bury(1, 2, recipient=A)
-        await dead_letters().flush()
         got = []
         spawn(collect, got, name=A)
+        await settled()
         disk.by_hand("1-1", requested=True)
+        await settled()
+        assert [] == got
         bury(3, recipient=B)
-        await until(lambda: got == [1])
+        await settled()
+        assert [1] == got
         disk.by_hand("1-2", requested=True)
         assert 1 == await dead_letters().refresh()
-        await until(lambda: got == [1, 2])
-        await until(lambda: stored(disk) == ["3"])
+        await settled()
+        assert [1, 2] == got
+        assert ["3"] == stored(disk)
 
 
 async def test_requested_during_a_retry(disk, store):
@@ -305,23 +338,36 @@ async def test_requested_during_a_retry(disk, store):
         report = await dead_letters().retry()
         assert 1 == len(report.failed)
         await dead_letters().flush()
-        await until(lambda: 3 == dead_letters()[0].attempts)
-        await dead_letters().flush()
+        await settled()
+        assert 3 == dead_letters()[0].attempts
         await dead_letters().refresh()
         assert (3, False) == (dead_letters()[0].attempts, dead_letters()[0].requested)
     (record,) = disk.letters.values()
     assert (3, False) == (record.attempts, record.requested)
 
 
-async def test_requested_by_the_clock(disk, store):
-    """With automatic retries the file is looked at as often as the letters."""
-    async with tree_on(store, retry=AutomaticRetry(interval=0.01, min_age=1000)):
+@pytest.mark.parametrize("state", ["not due", "exhausted"])
+async def test_requested_by_the_clock(disk, store, mock_clock, state):
+    """With automatic retries the file is looked at at every interval, whatever is due when."""
+    options = {"retry": AutomaticRetry(interval=10, min_age=0 if state == "exhausted" else 1e6), "max_attempts": 2}
+    async with tree_on(store, expire_after=math.inf, **options):
         bury(1, recipient=A)
-        await dead_letters().flush()
+        for _ in range(5):
+            await settled()
+            mock_clock.jump(10)
+        await settled()
+        (letter,) = dead_letters()
+        assert (2, "exhausted") == (letter.attempts, letter.state) or state == "not due"
         got = []
         spawn(collect, got, name=A)
         disk.by_hand("1-1", requested=True)
-        await until(lambda: got == [1])
+        await settled()
+        mock_clock.jump(9.9)
+        await settled()
+        assert [] == got
+        mock_clock.jump(0.1)
+        await settled()
+        assert [1] == got
 
 
 async def test_purged_in_the_file(disk, store):

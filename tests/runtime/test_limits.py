@@ -9,22 +9,30 @@ import trio
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from trio.testing import wait_all_tasks_blocked
 
 from nursery_otp import (
+    Backoff,
     CallTimeout,
+    DeliveryTimeout,
     GenServer,
     InvalidSpec,
     Name,
     Timeouts,
     call,
     current_runtime,
+    kill,
     open_supervisor,
     override_timeouts,
+    send,
     spawn,
+    stop,
+    whereis,
 )
 from nursery_otp._policy.timeout_rules import Origin
 from nursery_otp._runtime import limits as limits_module
-from nursery_otp._runtime.limits import OTHERS, Limits, send_label
+from nursery_otp._runtime.limits import OTHERS, Limits
+from nursery_otp._runtime.registry import Registry
 from nursery_otp._runtime.telemetry import Telemetry
 from tests.runtime.helpers import Desk, idle
 
@@ -53,7 +61,7 @@ class LimitsMachine(RuleBasedStateMachine):
 
     @initialize()
     def begin(self):
-        self.limits = Limits(Timeouts(), Telemetry(lambda: 0.0, print))
+        self.limits = Limits(Timeouts(), Telemetry(lambda: 0.0, print), Registry())
         self.base = Timeouts()
         self.layers = []
         self.table = self.limits.of_handlers(Desk)
@@ -92,7 +100,7 @@ class LimitsMachine(RuleBasedStateMachine):
     @invariant()
     def as_if_made_at_once(self):
         """What is in force is what one gets by laying the remaining overrides over the policy, in their order."""
-        fresh = Limits(self.base, Telemetry(lambda: 0.0, print))
+        fresh = Limits(self.base, Telemetry(lambda: 0.0, print), Registry())
         for _, given in self.layers:
             fresh.push(given, Origin("again"))
 
@@ -114,7 +122,7 @@ TestLimits = LimitsMachine.TestCase
 
 def counted(policy=None):
     """Limits that note what they ask the policy for."""
-    limits = Limits(policy or Timeouts(), Telemetry(lambda: 0.0, print))
+    limits = Limits(policy or Timeouts(), Telemetry(lambda: 0.0, print), Registry())
     asked = []
 
     class Asked(Timeouts):
@@ -149,7 +157,7 @@ def test_handlers_are_looked_up_once():
 def test_tables_are_bounded(monkeypatch):
     """Classes and names that are made while a program runs do not fill the memory."""
     monkeypatch.setattr(limits_module, "TABLE_SIZE", 10)
-    limits = Limits(Timeouts(), Telemetry(lambda: 0.0, print))
+    limits = Limits(Timeouts(), Telemetry(lambda: 0.0, print), Registry())
     for number in range(100):
         server = type(f"Server{number}", (Desk,), {})
         limits.calls[server.echo._operation]
@@ -165,7 +173,7 @@ def test_tables_are_bounded(monkeypatch):
 def test_a_table_of_handlers_keeps_no_class(monkeypatch):
     """What is known about the handlers of a class goes with the class."""
     monkeypatch.setattr(limits_module, "TABLE_SIZE", 0)
-    limits = Limits(Timeouts(), Telemetry(lambda: 0.0, print))
+    limits = Limits(Timeouts(), Telemetry(lambda: 0.0, print), Registry())
 
     class Passing(GenServer):
         pass
@@ -210,13 +218,77 @@ async def test_limits_of_sends(tree):
         names = [Name("desk.eu"), Name("desk"), Name("odd..name"), Name("with*star")]
 
         assert [30, 2, 3, 30, 5, 30] == [limits.of_send(each) for each in (desk, function, *names)]
-        assert "OtherDesk.send" == send_label(desk)
-        assert "idle.send" == send_label(function)
-        assert "desk.eu.send" == send_label(Name("desk.eu"))
+        assert "OtherDesk.send" == limits.send_label(desk)
+        assert "idle.send" == limits.send_label(function)
+        assert "desk.eu.send" == limits.send_label(Name("desk.eu"))
     with override_timeouts(rules={Desk: 1}):
         assert 1 == limits.of_send(desk)
     with override_timeouts(rules={Desk: 1, Stranger: 2}):
         assert 5 == limits.of_send(Name("Desk"))
+
+
+DESK = Name[Desk]("desk")
+
+
+@pytest.mark.parametrize(
+    ("rules", "expected"),
+    [
+        ({"Desk.send": 1, "*.send": 2, Desk: 3, "desk.send": 4}, 1),
+        ({"send": 1, "*.send": 2, Desk: 3, "desk.send": 4}, 1),
+        ({"*.send": 2, Desk: 3, "desk.send": 4}, 2),
+        ({"Desk": 3, "desk.send": 4}, 3),
+        ({"desk.send": 4}, 5),
+    ],
+)
+async def test_a_send_by_name(tree, rules, expected):
+    """A send by name is one to the holder: an operation of its class, with the rules and the precedence of those."""
+    desk = await tree.start(Desk, name=DESK)
+    with override_timeouts(rules=rules):
+        limits = current_runtime().limits
+
+        assert [expected] * 2 == [limits.of_send(DESK), limits.of_send(desk)]
+        assert ["Desk.send"] * 2 == [limits.send_label(DESK), limits.send_label(desk)]
+        assert {("Desk.send", "send")} == set(limits.known)
+
+
+async def test_a_send_to_a_name_without_a_server(tree):
+    """While nobody is known who holds the name, or whoever holds it is no server, the rules are those for the name."""
+    limits = current_runtime().limits
+    desk = await tree.start(OtherDesk, name=DESK, restart="temporary")
+    with override_timeouts(rules={"OtherDesk.send": 1, "desk.send": 2}):
+        assert 1 == limits.of_send(DESK)
+        await stop(desk)
+        await wait_all_tasks_blocked()
+        assert (2, "desk.send") == (limits.of_send(DESK), limits.send_label(DESK))
+        await tree.start(idle, name=DESK)
+        assert (2, "desk.send") == (limits.of_send(DESK), limits.send_label(DESK))
+
+
+async def test_a_send_to_a_name_that_waits_for_its_server(autojump_clock):
+    """Between two incarnations the limit is that of the class that both are of."""
+    async with open_supervisor(timeouts=Timeouts(default=50, rules={"Desk.send": 1}), max_restarts=5) as tree:
+        await tree.start(Desk, name=DESK, backoff=Backoff(initial=20, jitter=0))
+        kill(DESK)
+        await wait_all_tasks_blocked()
+        assert None is whereis(DESK)
+        began = trio.current_time()
+        with pytest.raises(DeliveryTimeout):
+            await send(DESK, 1)
+        took = trio.current_time() - began
+        fired = dict(current_runtime().limits.fired)
+        tree.shutdown()
+
+    assert 1 == took
+    assert {("Desk.send", "send"): 1} == fired
+
+
+async def test_a_send_that_finds_room_asks_for_no_limit(tree):
+    """Rules are only looked at when a send has to wait."""
+    await tree.start(Desk, name=DESK)
+    await send(DESK, 1)
+    await send(DESK, 1, metadata={"a": 1}, retries=3)
+
+    assert {} == current_runtime().limits.known
 
 
 async def test_a_send_to_a_via(tree):
@@ -226,8 +298,9 @@ async def test_a_send_to_a_via(tree):
         def whereis(self):
             return None
 
-    assert "Finder.send" == send_label(Finder())
-    assert 5 == current_runtime().limits.of_send(Finder())
+    limits = current_runtime().limits
+    assert "Finder.send" == limits.send_label(Finder())
+    assert 5 == limits.of_send(Finder())
 
 
 # ------------------------------------------------------------------------------------- being fired
@@ -321,7 +394,7 @@ async def test_change_event(tree):
 
 def test_repr():
     """Limits show the policy in force, and how much lies over it."""
-    limits = Limits(Timeouts(default=2), Telemetry(lambda: 0.0, print))
+    limits = Limits(Timeouts(default=2), Telemetry(lambda: 0.0, print), Registry())
     limits.push({"factor": 2}, Origin("here"))
     limits.count_fired("Desk.echo", "call", 2)
 

@@ -81,7 +81,7 @@ async def test_to_the_dead(tree):
 
 async def test_to_a_name_of_nobody(tree):
     """A message to a name that nobody holds is an error of its sender, and not sent."""
-    with pytest.raises(NoProcess, match="send: no process at nobody"):
+    with pytest.raises(NoProcess, match="send_nowait: no process at nobody"):
         send_nowait(Name("nobody"), 1)
     with pytest.raises(NoProcess, match="send: no process at nobody"):
         await send(Name("nobody"), 1)

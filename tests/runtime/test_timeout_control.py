@@ -27,6 +27,7 @@ from nursery_otp import (
 )
 from nursery_otp._policy.timeout_rules import Origin
 from nursery_otp._runtime.limits import Limits
+from nursery_otp._runtime.registry import Registry
 from nursery_otp._runtime.telemetry import Telemetry
 from tests.runtime.helpers import Desk, idle
 
@@ -300,7 +301,7 @@ STEPS = st.lists(
 @given(STEPS)
 def test_a_layer_can_always_be_removed(steps):
     """Whatever was set and laid over it in the meantime: removing a layer never fails, and leaves the others."""
-    limits = Limits(Timeouts(tiers={"slow": 3, "fast": 4}), Telemetry(lambda: 0.0, lambda _error: None))
+    limits = Limits(Timeouts(tiers={"slow": 3, "fast": 4}), Telemetry(lambda: 0.0, lambda _error: None), Registry())
     base, layers = limits.policy, []
     for step, value in steps:
         if step == "pop":

@@ -13,6 +13,7 @@ from nursery_otp import (
     CallExited,
     CallTimeout,
     MissingExtra,
+    Name,
     NoProcess,
     OperationTimeouts,
     Refuse,
@@ -34,6 +35,8 @@ from nursery_otp import (
 )
 from nursery_otp._policy.events import ROOT
 from nursery_otp._runtime import timeout_observation
+from nursery_otp._runtime.limits import Limits
+from nursery_otp._runtime.registry import Registry
 from nursery_otp._runtime.telemetry import Telemetry
 from nursery_otp._runtime.timeout_observation import LONGEST, Observation, headroom
 from tests.runtime.helpers import Desk, idle
@@ -82,6 +85,31 @@ async def test_limits_and_counts(clerk, autojump_clock):
         OperationTimeouts(operation="Clerk.run", kind="call", limit=5, fired=1),
         OperationTimeouts(operation="Clerk.run", kind="handler", limit=math.inf, fired=0),
     ] == list(timeout_report())
+
+
+async def test_rules_that_hold_for_nothing(autojump_clock):
+    """A rule that no operation has used is told: for one that is misspelt nothing else would be different."""
+    rules = {"Clrek.echo": 1, "*.nothing": 2, Desk.slow: 3, Clerk: "long", "*.echo": 4, "echo": 5, "nobody.send": 6}
+    policy = Timeouts(rules=rules, handler_rules={"Clerk.run": 7, "Clerk.ruin": 8})
+    async with open_supervisor(timeouts=policy) as tree:
+        before = timeout_report().unused
+        clerk = await tree.start(Clerk)
+        await Clerk.echo(clerk, 1)
+        await Clerk.run(clerk, trio.lowlevel.checkpoint)
+        report = timeout_report()
+        with override_timeouts(rules={"Clrek.echo": 9}):
+            changed = timeout_report().unused
+        with pytest.raises(NoProcess):
+            await send(Name("nobody"), 1)
+        after = timeout_report().unused
+        tree.shutdown()
+
+    unused = ["rules['Clrek.echo'] = 1", "rules['*.nothing'] = 2", "rules[Desk.slow] = 3", "rules['nobody.send'] = 6"]
+    assert 9 == len(before)
+    assert (*unused, "handler_rules['Clerk.ruin'] = 8") == report.unused
+    assert str(report).endswith("\nnot used so far: rules['nobody.send'] = 6\nnot used so far: " + report.unused[-1])
+    assert "rules['Clrek.echo'] = 9" in changed
+    assert (*unused[:-1], "handler_rules['Clerk.ruin'] = 8") == after
 
 
 async def test_limits_are_those_of_now(clerk):
@@ -288,7 +316,7 @@ durations = st.lists(st.floats(0, 2 * LONGEST), min_size=1, max_size=60)
 def test_percentiles(values):
     """Percentiles are those of the sorted durations, within 1 % and a microsecond; very long ones are cut off."""
     bus = Telemetry(lambda: 0.0, lambda _error: None)
-    observation = Observation(bus, lambda *_asked: None)
+    observation = Observation(Limits(Timeouts(), bus, Registry()))
     observation.begin()
     about = {"operation": "a.b", "target": None, "caller": None, "result": "ok"}
     for value in values:
@@ -306,7 +334,7 @@ def test_histograms_are_bounded(monkeypatch):
     """Operations beyond the bound are observed together."""
     monkeypatch.setattr(timeout_observation, "TABLE_SIZE", 3)
     bus = Telemetry(lambda: 0.0, lambda _error: None)
-    observation = Observation(bus, lambda *_asked: None)
+    observation = Observation(Limits(Timeouts(), bus, Registry()))
     observation.begin()
     for number in range(10):
         about = {"operation": f"a.b{number}", "target": None, "caller": None, "result": "ok"}

@@ -156,6 +156,14 @@ class Unreadable:
         return super().__getattribute__(name)
 
 
+@attrs.define(slots=False)
+class Unset:
+    """Its second field has no value before somebody sets it."""
+
+    number: int
+    result: Any = attrs.field(init=False, repr=False, eq=False)
+
+
 class Server(GenServer):
     pass
 

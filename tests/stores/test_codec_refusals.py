@@ -95,6 +95,7 @@ REFUSED = [
     (samples.OverSlot(1), "its attribute 'hidden' is no field"),
     ([with_stranger()], "message[0]: tests.stores.samples.Account object: its attribute 'extra' is no field"),
     (samples.Unreadable(1), "message.value: cannot be read: RuntimeError"),
+    ([samples.Unset(1)], "message[0].result: cannot be read: AttributeError"),
     (circle(), "message['a'][1]: the structure contains itself"),
     (tower(250), "nested more than 200 deep"),
     (tower(100_000), "nested more than 200 deep"),
@@ -284,3 +285,21 @@ def test_pickles_of_what_has_more_than_its_fields():
     codec = MessageCodec(pickle=True)
 
     assert 1 == codec.decode(codec.encode([with_stranger()]))[0].extra
+
+
+def test_pickles_of_what_does_not_give_its_fields():
+    """With pickles, an object with a field that has no value is stored as it is; what no pickle takes is refused."""
+    codec = MessageCodec(pickle=True)
+    back = codec.decode(codec.encode([samples.Unset(1), samples.Order(samples.Unset(2))]))
+
+    assert [samples.Unset(1), samples.Order(samples.Unset(2))] == back
+    assert not hasattr(back[0], "result")
+    with pytest.raises(CannotStore, match=r"message\[0\]: .*Unreadable object: cannot be pickled: RuntimeError"):
+        codec.encode([samples.Unreadable(1)])
+
+
+def test_depth_after_a_pickled_part():
+    """A part that was pickled after all does not count for the depth of what comes after it."""
+    codec = MessageCodec(pickle=True)
+
+    assert 300 == len(codec.decode(codec.encode([samples.Unset(number) for number in range(300)])))

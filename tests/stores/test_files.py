@@ -120,6 +120,10 @@ def test_changes(tmp_path):
 
     assert store.changed()
     assert [letter(2, requested=True), odd._replace(requested=True), letter(4)] == store.reload()
+    with LetterFile(path, writable=True) as file:
+        assert [True, True] == [each.requested for each in file.outline(LetterFilter())][:2]
+        file.withdraw([odd.id, "1-4", "9-9"])
+    assert [letter(2, requested=True), odd, letter(4)] == store.reload()
     store.close()
 
 
@@ -185,6 +189,58 @@ def test_no_path(path, writable):
         LetterFile(path, writable=writable)
 
 
+def test_openings(tmp_path):
+    """The file knows how often programs have opened it; looking at it does not count."""
+    for number in (1, 2):
+        store = SQLiteStore(tmp_path / "letters.sqlite")
+        store.open()
+        with LetterFile(tmp_path / "letters.sqlite") as file:
+            assert number == file.openings()
+        store.close()
+
+
+@pytest.fixture
+def unwritable(monkeypatch):
+    """No file may be written, so that files are read without their locks."""
+
+    def refuse(path, mode, **options):
+        if mode != "ro":
+            with _connecting.advice(path):
+                error = sqlite3.OperationalError("no")
+                error.sqlite_errorcode = sqlite3.SQLITE_READONLY
+                raise error
+        return _connecting.connect(path, mode, **options)
+
+    monkeypatch.setattr("nursery_otp.stores.files.connect", refuse)
+
+
+@pytest.mark.parametrize("linked", [False, True])
+@pytest.mark.parametrize("how", ["opened", "written", "replaced"])
+def test_written_while_it_is_read_without_locks(tmp_path, unwritable, linked, how):
+    """Whoever reads without locks looks again after that, also behind a link, and does not vouch for what it read."""
+    real, link = tmp_path / "letters.sqlite", tmp_path / "link.sqlite"
+    stores = [SQLiteStore(real), SQLiteStore(tmp_path / "other.sqlite")]
+    for each in stores:
+        each.open()
+        each.write(add(letter(1)))
+        each.close()
+    link.symlink_to(real)
+    path = link if linked else real
+    with LetterFile(path) as file, file.looking():
+        assert [letter(1)] == list(file.select(LetterFilter()))
+
+    problem = "somebody wrote it while it was read"
+    with LetterFile(path) as file, pytest.raises(StoreError, match=problem), file.looking():
+        list(file.select(LetterFilter()))
+        if how == "replaced":
+            (tmp_path / "other.sqlite").rename(real)
+        else:
+            stores[0].open()
+        if how == "written":
+            stores[0].close()
+    stores[0].close()
+
+
 def test_locked_file_is_not_read_as_if_it_were_not(path):
     """Only a file that may not be written is read without its locks."""
     connection = sqlite3.connect(path, isolation_level=None)
@@ -201,7 +257,8 @@ def test_locked_file_is_not_read_as_if_it_were_not(path):
 def test_outlines(path, which, limit):
     """An outline has the same letters as the selection."""
     with LetterFile(path) as file, file.looking():
-        full = [(each.id, each.recipient_kind, each.recipient, True) for each in file.select(which, limit=limit)]
+        found = file.select(which, limit=limit)
+        full = [(each.id, each.recipient_kind, each.recipient, True, each.requested) for each in found]
 
         assert full == list(file.outline(which, limit=limit))
 

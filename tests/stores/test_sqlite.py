@@ -58,9 +58,10 @@ def test_every_opening_has_its_number(path):
     stores = [SQLiteStore(path) for _ in range(8)]
     with ThreadPoolExecutor(8) as threads:
         epochs = list(threads.map(lambda store: store.open().epoch, stores))
-    epochs += [stores[0].open().epoch]
     for store in stores:
         store.close()
+    epochs += [stores[0].open().epoch]
+    stores[0].close()
 
     assert list(range(1, 10)) == sorted(epochs)
 
@@ -117,6 +118,18 @@ def test_add_again(path, store):
     assert [letter(1), letter(2), letter(3)] == kept(path)
 
 
+@pytest.mark.parametrize("odd", [{}, {"cause": "\udc80"}])
+def test_add_again_keeps_a_request(path, store, odd):
+    """A delivery that somebody has asked for is not undone by adding the letter again."""
+    store.write(add(letter(1), letter(2)))
+    outside(path, "UPDATE letters SET requested = 1 WHERE id = '1-1'")
+    store.write(add(letter(1, attempts=2, **odd), letter(2, attempts=2)))
+    assert [letter(1, attempts=2, requested=True, **odd), letter(2, attempts=2)] == store.reload()
+
+    store.write([*add(letter(1)), UpdateLetter(letter(1), answered=True)])
+    assert [letter(1), letter(2, attempts=2)] == store.reload()
+
+
 def test_update_of_a_letter_that_is_gone(path, store):
     """An update does not bring back what somebody else has removed; a naive put would."""
     store.write(add(letter(1), letter(2)))
@@ -152,6 +165,19 @@ def test_all_or_nothing(path, store):
 
     store.write(add(letter(1)))
     assert [letter(1)] == kept(path)
+
+
+@pytest.mark.parametrize("change", [AddLetter, UpdateLetter])
+@pytest.mark.parametrize("odd", [None, "\udc80"])
+def test_letter_that_is_too_long_for_sqlite(store, change, odd):
+    """A letter that SQLite does not take for its length is wrong in itself, is named, and does no lasting harm."""
+    store.write(add(letter(1), letter(2)))
+    store._connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, 1000)
+    long = letter(2, reason="x" * 2000, cause=odd)
+    with pytest.raises(InvalidSpec, match=r"letter='1-2': too long for SQLite, with 2,0\d\d characters \(.*too big"):
+        store.write([*add(letter(3)), change(long), RemoveLetter("1-1")])
+
+    assert [letter(1), letter(2)] == store.reload()
 
 
 @settings(max_examples=30, deadline=None)
@@ -297,46 +323,6 @@ def test_path_with_two_slashes(tmp_path):
     assert 1 == store.open().epoch
     store.close()
     assert ["letters.sqlite"] == [each.name for each in tmp_path.iterdir()]
-
-
-# ------------------------------------------------------------------------------- several at the file
-
-
-def test_two_runtimes_on_one_file(path, store):
-    """Both keep their letters, though they write at the same time."""
-    other = SQLiteStore(path)
-    second = other.open().epoch
-
-    def write(target, epoch):
-        for number in range(50):
-            target.write(add(letter(number, epoch)))
-
-    with ThreadPoolExecutor(2) as threads:
-        list(threads.map(write, [store, other], [1, second]))
-    other.close()
-
-    assert {f"{epoch}-{number}" for epoch in (1, second) for number in range(50)} == {each.id for each in kept(path)}
-
-
-def test_changed_by_somebody_else(path, store):
-    """What others do to the file is noticed, what the runtime itself does is not, and reading it once is enough."""
-    assert not store.changed()
-    store.write(add(letter(1)))
-    assert not store.changed()
-
-    outside(path, "UPDATE letters SET requested = 1")
-    assert store.changed()
-    assert store.changed()
-    assert [letter(1, requested=True)] == store.reload()
-    assert not store.changed()
-
-
-def test_any_thread(store):
-    """The methods may be called from one thread after the other."""
-    with ThreadPoolExecutor(1) as thread:
-        thread.submit(store.write, add(letter(1))).result()
-    with ThreadPoolExecutor(1) as thread:
-        assert [letter(1)] == thread.submit(store.reload).result()
 
 
 # --------------------------------------------------------------------------------------- which file

@@ -12,7 +12,7 @@ import sys
 
 import pytest
 
-from nursery_otp import StoreError
+from nursery_otp import DeadLetterOptions, Name, StartFailed, StoreError, dead_letters, open_supervisor
 from nursery_otp.stores import SQLiteStore
 from tests.stores.letters import add, letter, outside
 from tests.stores.trouble import LONG, fill
@@ -45,6 +45,15 @@ def passing(function, *arguments):
         function(*arguments)
 
     assert not caught.value.lasting
+    return str(caught.value)
+
+
+def lasting(function, *arguments):
+    """The lasting error that a function gives."""
+    with pytest.raises(StoreError) as caught:
+        function(*arguments)
+
+    assert caught.value.lasting
     return str(caught.value)
 
 
@@ -150,14 +159,78 @@ def test_read_only_while_in_use(tmp_path):
 
 
 def test_missing_directory(tmp_path):
-    """A directory that is not there is named; when it is there, the store opens."""
+    """A directory that is not there is named, and is lasting trouble; when it is there, the store opens."""
     path = tmp_path / "missing" / "letters.sqlite"
     store = SQLiteStore(path)
-    assert f"there is no directory {str(path.parent)!r}" in passing(store.open)
+    assert f"there is no directory {str(path.parent)!r}; make it" in lasting(store.open)
     path.parent.mkdir()
 
     assert 1 == store.open().epoch
     store.close()
+
+
+def test_link_to_where_nothing_is(tmp_path, monkeypatch):
+    """What counts is where the file would be: behind links, and from where the program was when it named it."""
+    (tmp_path / "link").symlink_to(tmp_path / "missing" / "letters.sqlite")
+    (tmp_path / "data").mkdir()
+    monkeypatch.chdir(tmp_path)
+    here = SQLiteStore("data/letters.sqlite")
+    monkeypatch.chdir("/")
+    assert f"there is no directory {str(tmp_path / 'missing')!r}" in lasting(SQLiteStore(tmp_path / "link").open)
+
+    monkeypatch.setattr("nursery_otp.stores._connecting.sqlite3.connect", cannot_open)
+    assert "may this user write the file and its directory?" in passing(here.open)
+
+
+def cannot_open(*_arguments, **_options):
+    """What SQLite says for many reasons."""
+    error = sqlite3.OperationalError("unable to open database file")
+    error.sqlite_errorcode = sqlite3.SQLITE_CANTOPEN
+    raise error
+
+
+def test_file_instead_of_a_directory(tmp_path):
+    """A file is no directory."""
+    (tmp_path / "file").touch()
+
+    assert "there is no directory" in lasting(SQLiteStore(tmp_path / "file" / "letters.sqlite").open)
+
+
+async def test_tree_without_the_directory_of_its_letters(tmp_path):
+    """A tree whose letters have no directory does not start: it would lose them all at the end."""
+    store = SQLiteStore(tmp_path / "missing" / "letters.sqlite")
+    with pytest.raises(StartFailed, match="there is no directory"):
+        async with open_supervisor(dead_letters=DeadLetterOptions(store=store)):
+            pytest.fail("it must not start")
+
+
+async def test_directory_that_goes_away_while_in_use(tmp_path):
+    """A directory that is removed under a running tree costs no letter once it is there again."""
+    path = tmp_path / "disk" / "letters.sqlite"
+    path.parent.mkdir()
+    async with open_supervisor(dead_letters=DeadLetterOptions(store=SQLiteStore(path))) as tree:
+        path.parent.rename(tmp_path / "away")
+        await dead_letters().add(Name("shop"), "two loaves", "closed")
+        assert not await dead_letters().flush()
+        path.parent.mkdir()
+        assert await dead_letters().flush()
+        tree.shutdown()
+
+    assert ['"two loaves"'] == [each.message for each in opened(path).reload()]
+
+
+def test_directory_that_cannot_be_seen(tmp_path, monkeypatch):
+    """A directory that this user may not look at could be there: that is a question of rights, which may be given."""
+    stat, hidden = os.stat, str(tmp_path / "x" / "")
+
+    def refuse(path, **options):
+        if str(path).startswith(hidden):
+            raise PermissionError
+        return stat(path, **options)
+
+    monkeypatch.setattr("nursery_otp.stores._connecting.os.stat", refuse)
+
+    assert "may this user write the file and its directory?" in passing(SQLiteStore(tmp_path / "x" / "letters").open)
 
 
 def test_directory_instead_of_a_file(tmp_path):
@@ -188,7 +261,9 @@ def test_file_is_removed_while_in_use(tmp_path, replaced):
     """A file that is removed or replaced under the store is noticed: a naive connection acknowledges what is lost."""
     path, other = tmp_path / "letters.sqlite", tmp_path / "other.sqlite"
     store = opened(path)
-    assert [2, 3] == [store.open().epoch, store.open().epoch]
+    for epoch in (2, 3):
+        store.close()
+        assert epoch == store.open().epoch
     opened(other).close()
     naive = sqlite3.connect(path, isolation_level=None)
     naive.execute("SELECT * FROM store").fetchall()

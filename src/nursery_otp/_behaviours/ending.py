@@ -7,15 +7,14 @@ again with the line it is at, until it ends by itself: a tree that said it had e
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Sequence
-from pathlib import Path
 
 import trio
 
 from nursery_otp._policy.exits import KILLED, SHUTDOWN
 from nursery_otp._policy.specs import ShutdownLimit
 from nursery_otp._runtime import log
+from nursery_otp._runtime.call_sites import LIBRARIES
 from nursery_otp._runtime.interrupts import protected
 from nursery_otp._runtime.process import Process
 
@@ -96,9 +95,6 @@ def _report_survivor(process: Process, seconds: float) -> None:
     )
 
 
-_LIBRARIES = tuple(f"{place}{os.sep}" for place in (Path(trio.__file__).parent, Path(__file__).parent.parent))
-
-
 def _where(process: Process) -> str:
     """The innermost line of the user's that the process is at."""
     awaited = None if process.task is None else process.task.coro
@@ -107,7 +103,7 @@ def _where(process: Process) -> str:
         frame = getattr(awaited, "cr_frame", None) or getattr(awaited, "gi_frame", None)
         if frame is None:
             break
-        if not frame.f_code.co_filename.startswith(_LIBRARIES):
+        if not frame.f_code.co_filename.startswith(LIBRARIES):
             line = f"{frame.f_code.co_filename}:{frame.f_lineno}"
         awaited = getattr(awaited, "cr_await", None) or getattr(awaited, "gi_yieldfrom", None)
     return line

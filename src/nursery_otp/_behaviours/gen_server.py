@@ -9,9 +9,10 @@ from nursery_otp._behaviours.instructions import Next
 from nursery_otp._behaviours.operations import CallHandler, CastHandler, make_client
 from nursery_otp._behaviours.server_loop import ServerLoop
 from nursery_otp._policy.exits import ExitReason
+from nursery_otp._policy.misnomers import server_misnomer
 from nursery_otp._runtime import log
-from nursery_otp._runtime.causes import shown
 from nursery_otp._runtime.process import Body
+from nursery_otp._runtime.shown import shown
 
 Result: TypeAlias = Next | Awaitable[Next]
 
@@ -60,6 +61,8 @@ class GenServer:
                     if hasattr(GenServer, name):
                         raise TypeError(f"{cls.__name__}.{name} is a name of GenServer's own and cannot be a request")
                     handlers[name] = attribute
+                elif (advice := server_misnomer(name)) is not None:
+                    raise TypeError(f"{cls.__name__}.{name} would never be used by a GenServer: {advice}")
         cls._otp_handlers = handlers
         cls._otp_clients = {name: make_client(cls, handler) for name, handler in handlers.items()}
 
@@ -78,9 +81,10 @@ class GenServer:
     def handle_info(self, message: Any) -> Result:
         """Called for every message that is no request: `Down`, `Exit`, timers, plain sends, `IdleTimeout`.
 
-        May be async. By default the message is logged and dropped. OTP: `handle_info/2`.
+        May be async. By default the message is logged, as far as `format_status` shows it, and dropped.
+        OTP: `handle_info/2`.
         """
-        log.write("warning", "unexpected_message", server=type(self).__name__, received=shown(message))
+        log.write("warning", "unexpected_message", server=type(self).__name__, received=_presentable(self, message))
         return None
 
     def handle_continue(self, argument: Any) -> Result:
@@ -96,10 +100,19 @@ class GenServer:
         return None
 
     def format_status(self, status: dict[str, Any]) -> dict[str, Any]:
-        """What `get_status` and the report of a crash show of this server; override it to leave secrets out.
+        """What `get_status`, the report of a crash and logs show of this server; override it to leave secrets out.
 
-        `status` has the `state` (the attributes of the server, as a dict of its own) and, in the report of a crash, the
+        `status` has the `state` (the attributes of the server, as a dict of its own) and, unless `get_status` asks, the
         `message` that was being handled. Return it, changed as you like; a key that is left out is not shown.
         OTP: `format_status/1`.
         """
         return status
+
+
+def _presentable(server: GenServer, message: object) -> str:
+    """What may be told of a message that the server has got."""
+    try:
+        status = server.format_status({"state": dict(vars(server)), "message": message})
+        return shown(status["message"]) if "message" in status else "(not shown)"
+    except Exception as problem:  # its text may contain what was to be hidden
+        return f"(not shown: format_status raised {type(problem).__name__})"

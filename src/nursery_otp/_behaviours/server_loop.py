@@ -60,12 +60,6 @@ def _ends_well(error: Exception) -> bool:
     return isinstance(crash, Stop) and is_normal(crash.reason)
 
 
-def service_of(process: Process | None) -> type[GenServer] | None:
-    """The class of the server that a process runs, if it runs one."""
-    loop = None if process is None else process.behaviour
-    return loop.service if isinstance(loop, ServerLoop) else None
-
-
 class SystemCall(Call):
     """A request to the loop instead of the server; `action` answers it."""
 

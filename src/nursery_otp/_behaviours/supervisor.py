@@ -12,6 +12,7 @@ from nursery_otp._behaviours.supervisor_loop import SupervisorLoop
 from nursery_otp._policy import checks
 from nursery_otp._policy.exits import SHUTDOWN, as_reason
 from nursery_otp._policy.mailboxes import DEFAULT_MAILBOX, MailboxOptions
+from nursery_otp._policy.misnomers import supervisor_misnomer, supervisor_word
 from nursery_otp._policy.restarts import Backoff
 from nursery_otp._policy.specs import (
     AutoShutdown,
@@ -22,7 +23,7 @@ from nursery_otp._policy.specs import (
     Strategy,
     SupervisorFlags,
 )
-from nursery_otp._runtime.causes import line_of_caller
+from nursery_otp._runtime.call_sites import line_of_caller
 from nursery_otp._runtime.context import process_var
 from nursery_otp._runtime.process import Body, Process
 from nursery_otp._runtime.refs import Address, Name, Ref, find, find_alive
@@ -68,6 +69,11 @@ class Supervisor:
     follow_caller: bool = False
     """Whether all servers below end their work on a call when its caller's time is up or it has gone."""
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        own = cls.__mro__[: cls.__mro__.index(Supervisor)]
+        _refuse(cls, (name for base in own for name in vars(base)), supervisor_misnomer)
+
     @classmethod
     def process_body(cls, args: tuple[Any, ...]) -> Body:
         """What a process of this class runs (called by the runtime)."""
@@ -75,6 +81,7 @@ class Supervisor:
 
     def flags(self) -> SupervisorFlags:
         """The flags, validated."""
+        _refuse(type(self), vars(self), supervisor_word)
         return SupervisorFlags(
             strategy=self.strategy,
             max_restarts=self.max_restarts,
@@ -89,6 +96,14 @@ class Supervisor:
         Called once, in the supervisor's process. Raise `Ignore` to decline to start. OTP: `init/1`.
         """
         return ()
+
+
+def _refuse(cls: type, names: Iterable[str], misnomer: Callable[[str], str | None]) -> None:
+    """Attributes that would have no effect are an error, so that nobody relies on one."""
+    for name in names:
+        advice = misnomer(name)
+        if advice is not None:
+            raise TypeError(f"{cls.__name__}.{name} would never be used by a Supervisor: {advice}")
 
 
 class InlineSupervisor(Supervisor):

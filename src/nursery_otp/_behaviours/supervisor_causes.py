@@ -7,11 +7,12 @@ import attrs
 from nursery_otp._behaviours.child_requests import ChildCall
 from nursery_otp._policy import supervision as s
 from nursery_otp._runtime import log
+from nursery_otp._runtime.call_sites import place
 from nursery_otp._runtime.calls import Call
-from nursery_otp._runtime.causes import cut, place, shown
 from nursery_otp._runtime.crash_reports import CrashReport, write
 from nursery_otp._runtime.interrupts import protected
 from nursery_otp._runtime.process import Process
+from nursery_otp._runtime.shown import cut, shown
 
 
 @protected

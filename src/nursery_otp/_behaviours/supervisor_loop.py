@@ -29,7 +29,6 @@ from nursery_otp._policy.exits import NORMAL, Crashed, ExitReason, Shutdown, Sto
 from nursery_otp._policy.specs import ChildSpec, SupervisorFlags, check_children
 from nursery_otp._runtime import log
 from nursery_otp._runtime.calls import Call
-from nursery_otp._runtime.causes import shown
 from nursery_otp._runtime.crash_reports import CrashReport
 from nursery_otp._runtime.interrupts import protected
 from nursery_otp._runtime.mailbox import EMPTY
@@ -37,6 +36,7 @@ from nursery_otp._runtime.messages import Envelope, Exit, StopAsked, Tick
 from nursery_otp._runtime.parcels import Parcel
 from nursery_otp._runtime.process import Process
 from nursery_otp._runtime.refs import Ref
+from nursery_otp._runtime.shown import shown
 from nursery_otp._runtime.spawning import create
 
 if TYPE_CHECKING:

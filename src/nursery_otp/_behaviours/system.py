@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeVar, cast
 
 import attrs
 
-from nursery_otp._behaviours.server_loop import ServerLoop, SystemCall, TraceEvent, service_of
+from nursery_otp._behaviours.server_loop import ServerLoop, SystemCall, TraceEvent
 from nursery_otp._policy import checks
 from nursery_otp._runtime.calls import checked_limit
 from nursery_otp._runtime.refs import Address, Name, Ref, find
@@ -35,7 +35,7 @@ async def _ask(target: Any, operation: str, action: Callable[[ServerLoop], Any],
     process = find(target)
     if process is not None and process.reason is None and not isinstance(process.behaviour, ServerLoop):
         raise TypeError(f"{operation}: {process.ref} is no GenServer, it does not read system messages")
-    service = service_of(process)
+    service = None if process is None else process.service
     label = operation if service is None else f"{service.__name__}.{operation}"
     call = SystemCall(label, operation, (), {}, target)
     call.action = action

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from nursery_otp._behaviours.operations import ClientCall
-from nursery_otp._behaviours.server_loop import service_of
 from nursery_otp._policy import checks
 from nursery_otp._runtime.calls import Call, checked_limit
 from nursery_otp._runtime.limits import subject_of_label
@@ -37,7 +36,7 @@ async def call_with_timeout(target: Address[Any], message: Message, *, within: f
     checks.instance("message", message, Message, _WRONG)
     limit = None if within is None else checked_limit(within)
     process = find(target)
-    service = service_of(process)
+    service = None if process is None else process.service
     client = None if service is None else service._otp_clients.get(message.operation)
     if isinstance(client, ClientCall):
         client = client if limit is None else client.within(limit)

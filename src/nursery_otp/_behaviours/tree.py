@@ -31,12 +31,13 @@ from nursery_otp._policy.monitors import MonitorOptions
 from nursery_otp._policy.specs import AutoShutdown, ChildSpec, Strategy, SupervisorFlags, check_children
 from nursery_otp._policy.supervision import FailedToStart
 from nursery_otp._policy.timeouts import Timeouts
-from nursery_otp._runtime.causes import mark, shown
+from nursery_otp._runtime.causes import mark
 from nursery_otp._runtime.context import process_var, runtime_var
 from nursery_otp._runtime.interrupts import protected
 from nursery_otp._runtime.process import Body, Process
 from nursery_otp._runtime.refs import Name
 from nursery_otp._runtime.runtime import Runtime
+from nursery_otp._runtime.shown import shown
 from nursery_otp._runtime.spawning import create
 from nursery_otp._runtime.timeout_files import with_environment
 from nursery_otp._runtime.tracing import Tracer, checked_tracer
@@ -245,13 +246,18 @@ class SupervisionTree:
         """What the end of the root supervisor means for the code around the block."""
         match self._root.reason:
             case Shutdown(RestartLimitReached() as limit):
-                return limit
+                return self._explicable(limit)
             case Shutdown() | Normal() | None:
                 return None
             case _ if self._runtime.fatal:
                 return None
             case reason:
-                return SupervisorEnded(self._root.ref, reason)
+                return self._explicable(SupervisorEnded(self._root.ref, reason))
+
+    def _explicable(self, error: BaseException) -> BaseException:
+        """Outside of the block there is no tree that `explain` could ask: the error knows it."""
+        self._runtime.causes.tag(error, self._root.exit_incident())
+        return error
 
     def _leak(self) -> BaseException | None:
         """The check that nothing is left; after another error it would only hide that one."""

@@ -90,3 +90,8 @@ def given_up(state: BreakerState, ticket: int) -> BreakerState:
     if ticket != state.period or state.position != "half-open":
         return state
     return attrs.evolve(state, probing=False)
+
+
+def replaced(state: BreakerState) -> BreakerState:
+    """Another breaker begins, closed: the attempts under way are none of its own."""
+    return BreakerState(period=state.period + 1)

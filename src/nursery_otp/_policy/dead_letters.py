@@ -116,7 +116,8 @@ class AutomaticRetry:
     """Retry dead letters by themselves: every `interval` seconds at most, those that are due.
 
     A letter is due when it is `min_age` seconds old and `backoff` has passed since its last attempt. At most
-    `concurrency` recipients are tried at a time. Nothing runs while nothing waits.
+    `concurrency` recipients are tried at a time. If there is a store, its file is looked at as often, for what somebody
+    has asked for or purged there; without one nothing runs while nothing waits.
 
     >>> AutomaticRetry(interval=10.0).concurrency
     16
@@ -142,10 +143,12 @@ class DeadLetterOptions:
 
     `store` keeps them over the end of the program, see `nursery_otp.stores`; without one they are in memory only.
     `capacity` is how many are kept: at the bound each new letter evicts the oldest one, in memory and in the store.
-    After `max_attempts` failed attempts a letter is "exhausted": kept until it is purged, and retried only if asked for
-    by its id or state. Other letters expire `expire_after` seconds after their first failure. `retry` turns on
-    automatic retries. `concurrency` is how many recipients a retry that was asked for tries at a time. `math.inf`
-    means no limit, for the first three.
+    What a store has is taken over whole, also beyond the bound; the queue does not grow from there on. After
+    `max_attempts` failed attempts a letter is "exhausted": kept until it is purged, and retried only if asked for by
+    its id or state. Other letters expire `expire_after` seconds after their first failure; those that were asked for in
+    the store's file not before they have been tried, and so many seconds after that. `retry` turns on automatic
+    retries. `concurrency` is how many recipients a retry that was asked for tries at a time. `math.inf` means no limit,
+    for the first three.
 
     >>> DeadLetterOptions(capacity=100).max_attempts
     5

@@ -176,7 +176,8 @@ def _count(state: s.State, now: float) -> s.State:
 
 
 def _give_up(state: s.State, child: s.Child, reason: ExitReason) -> Result:
-    limit = RestartLimitReached(_public_id(state, child), state.flags.max_restarts, state.flags.period)
+    flags, in_peace = state.flags, is_normal(reason) and error_of(reason) is None
+    limit = RestartLimitReached(_public_id(state, child), flags.max_restarts, flags.period, in_peace=in_peace)
     limit.__cause__ = error_of(reason)
     report = _report(state, "limit_reached", child.key, reason, GIVING_UP)
     state, actions = _end(forget(state, child), Shutdown(limit))

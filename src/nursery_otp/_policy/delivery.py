@@ -137,7 +137,8 @@ class DeliveryStatistics:
     `sum(failed.values()) == reported + dead_lettered + logged + ignored`.
 
     `retried` counts attempts after the first. `buffered` sends had to wait for a circuit breaker, and `waiting` of them
-    do so now; `breakers` are the recipients whose breaker is "open" or "half-open".
+    do so now; `breakers` are the recipients whose breaker is "open" or "half-open" (one that cannot be a key is there
+    as its `repr`).
     """
 
     delivered: int

@@ -30,22 +30,25 @@ class InvalidSpec(OTPError, ValueError):
 class RestartLimitReached(OTPError):
     """A supervisor restarted its children more than `max_restarts` times within `period` seconds and gave up.
 
-    It is the detail of the supervisor's exit reason; at the root of a tree it leaves `open_supervisor`.
-    `__cause__` is the last crash.
+    It is the detail of the supervisor's exit reason; at the root of a tree it leaves `open_supervisor`. `in_peace`
+    tells whether the child, when it ended last, had not crashed; if it had, `__cause__` is that crash.
     """
 
-    def __init__(self, child_id: object, max_restarts: float, period: float) -> None:
+    def __init__(self, child_id: object, max_restarts: float, period: float, *, in_peace: bool = False) -> None:
         super().__init__(child_id, max_restarts, period)
         self.child_id = child_id
         self.max_restarts = max_restarts
         self.period = period
+        self.in_peace = in_peace
 
     def __str__(self) -> str:
         window = "in all" if self.period == math.inf else f"within {self.period:g} s"
-        return (
-            f"child {self.child_id!r} ended once too often: more than {self.max_restarts:g} restarts {window} "
-            "(change max_restarts or period, or give the child a backoff)"
-        )
+        restarts = "1 restart" if self.max_restarts == 1 else f"{self.max_restarts:g} restarts"
+        if self.in_peace:
+            how, advice = " though it did not crash", 'restart="transient" for a child that may come to an end'
+        else:
+            how, advice = "", "change max_restarts or period, or give the child a backoff"
+        return f"child {safe_repr(self.child_id)} ended once too often{how}: more than {restarts} {window} ({advice})"
 
 
 class Ignore(Exception):

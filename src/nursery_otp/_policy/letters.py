@@ -83,7 +83,10 @@ def check_letter(record: LetterRecord) -> LetterRecord:
 
 @attrs.frozen
 class AddLetter:
-    """Keep this letter. If one with its id is there, it is replaced and keeps its place: adding twice is harmless."""
+    """Keep this letter. If one with its id is there, it is replaced and keeps its place: adding twice is harmless.
+
+    Somebody may have asked for the delivery of the one that is there (`requested`); that stays, as with `UpdateLetter`.
+    """
 
     letter: LetterRecord
 
@@ -116,10 +119,15 @@ class OpenedStore:
     """What a store has when it is opened: the number of this opening, and its letters in the order they were added.
 
     No two openings of a store have the same `epoch`, so that an id made of it is never used twice.
+
+    `same` says that the store object had this very file (or database) open before, and that nobody has put another one,
+    or an older copy, in its place. Letters that are missing there have been removed by somebody, then. Without it the
+    runtime takes them for lost, and writes those that it has once more.
     """
 
     epoch: int
     letters: Sequence[LetterRecord] = ()
+    same: bool = False
 
 
 @runtime_checkable
@@ -133,19 +141,25 @@ class LetterStore(Protocol):
     A method that fails raises `StoreError` and leaves the store as it was before. `StoreError.lasting` tells the two
     kinds apart. True: this is not a store of letters, or one that this version does not understand; the runtime does
     not start. False: the trouble may pass (disk full, no permission, locked, network); the runtime goes on in memory
-    and tries again later. After a failed `open` it calls `open` again; after a failed `write`, the same changes and
-    newer ones.
+    and tries again later. After a failed `open` it calls `open` again. After any other failure it calls `close`, whose
+    errors are ignored then, and `open`; and `write` with the changes that are not in what that found.
     """
 
     def open(self) -> OpenedStore:
         """Connect, create what is missing, and count this opening; the number of it, and all letters.
+
+        A store is open for one runtime at a time: lasting trouble if it is open already.
 
         The number ("epoch") is durable before this returns, and no two openings ever have the same one, also when
         several programs open the store at the same time.
         """
 
     def write(self, changes: Sequence[LetterChange]) -> None:
-        """Carry out these changes, in order: all of them or none, and durable when this returns."""
+        """Carry out these changes, in order: all of them or none, and durable when this returns.
+
+        `InvalidSpec` if it cannot take one of the letters, for what that is: the runtime finds out which one, and keeps
+        it in memory.
+        """
 
     def changed(self) -> bool:
         """Whether somebody else has changed the letters since the last `open` or `reload`. Cheap."""

@@ -41,15 +41,15 @@ class Rule:
 class RuleBook:
     """The rules of one kind, checked against each other and ready to be asked."""
 
-    __slots__ = ("_exact", "_handles", "_patterns", "_services")
+    __slots__ = ("_exact", "_handles", "_patterns", "_services", "rules")
 
     def __init__(self, field: str, rules: Iterable[Rule]) -> None:
         self._exact: dict[Parts, Rule] = {}
         self._handles: dict[tuple[type[Any], str], Rule] = {}
         self._services: dict[type[Any], Rule] = {}
         patterns: list[Rule] = []
-        rules = _without_repetition(field, rules)
-        for rule in rules:
+        self.rules = _without_repetition(field, rules)
+        for rule in self.rules:
             match rule.key:
                 case ExactKey(parts):
                     self._exact[parts] = rule

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Any, Literal, TypeAlias, TypedDict
 
@@ -172,6 +172,16 @@ class Timeouts:
             factor=self.factor if scaled else 1.0,
             factor_source=self.source("factor"),
             shadowed=tuple(rest),
+        )
+
+    def unused_rules(self, asked: Iterable[tuple[Any, TimeoutKind]]) -> tuple[str, ...]:
+        """The rules that hold for nothing of what was asked for, in the order in which they were given."""
+        used = {id(rule) for identifier, kind in asked for _, rule in self._candidates(identifier, kind)}
+        return tuple(
+            f"{field}[{shown(rule.given)}] = {rule.value!r}"
+            for field, kind in (("rules", "call"), ("handler_rules", "handler"))
+            for rule in self._books[kind].rules
+            if id(rule) not in used
         )
 
     def _candidates(self, identifier: Any, kind: TimeoutKind) -> list[Any]:

@@ -1,47 +1,74 @@
-"""Circuit breakers at work: one gate per recipient, and the sends that wait in front of it in line.
-
-A gate exists only while it has something to remember. Nothing runs for it: an open one is asked when the next send
-comes, and only while somebody waits in line it has an alarm for the end of its cool-down.
-"""
+"""The circuit breakers of a runtime: who has which, and the gates of those that have something to remember."""
 
 from __future__ import annotations
 
-from collections import Counter, deque
+import weakref
+from collections import Counter
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, get_args
 
 from nursery_otp._policy import breaker as machine
 from nursery_otp._policy import checks
-from nursery_otp._policy.breaker import CLOSED, BreakerState, CircuitBreaker
-from nursery_otp._runtime import log
+from nursery_otp._policy.breaker import CircuitBreaker
+from nursery_otp._policy.exits import safe_repr
 from nursery_otp._runtime.calls import runtime_of
+from nursery_otp._runtime.gates import Gate, is_dead
 from nursery_otp._runtime.interrupts import protected
 from nursery_otp._runtime.messages import recipient_of
-from nursery_otp._runtime.refs import Address, Ref, check_address, referred
-from nursery_otp.errors import CircuitOpen, DeliveryTimeout, MailboxFull, NoProcess, ProcessDown
+from nursery_otp._runtime.refs import Address, Ref, check_address
 
 if TYPE_CHECKING:
     from nursery_otp._runtime.parcels import Parcel
     from nursery_otp._runtime.runtime import Runtime
 
-COUNTED = (NoProcess, ProcessDown, MailboxFull, DeliveryTimeout)
-"""Failures that say something about the recipient."""
 MANY = 1000
 """From so many gates on it is worth while to look for those that nobody has come to for long."""
-FORGET_AFTER = 10
-"""Cool-downs after which an open breaker that nobody came to is forgotten, if there are many."""
 
 
 def logical(recipient: Any) -> Any:
     """Whom a recipient stands for: a name rather than one of its holders, who come and go."""
-    process = referred(recipient)
-    return recipient if process is None else recipient_of(process)
+    return recipient_of(recipient._process) if isinstance(recipient, Ref) else recipient
+
+
+@protected
+class Itself:
+    """An address that cannot be the key of a table, as a key: it is equal to nothing else, even when it is gone."""
+
+    __slots__ = ("_number", "_whom")
+
+    def __init__(self, whom: object) -> None:
+        self._number = id(whom)
+        try:
+            self._whom: Callable[[], object] = weakref.ref(whom)
+        except TypeError:
+            self._whom = lambda: whom
+
+    @property
+    def gone(self) -> bool:
+        """Whether nobody can send to it any more."""
+        return self._whom() is None
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Itself) and not self.gone and self._whom() is other._whom()
+
+    def __hash__(self) -> int:
+        return self._number
+
+
+def _key(recipient: Any) -> Any:
+    stands_for = logical(recipient)
+    try:
+        hash(stands_for)
+    except Exception:  # whatever a Via of the user's says
+        return Itself(stands_for)
+    return stands_for
 
 
 @protected
 class Breakers:
     """All gates of a runtime. `in_use` is False as long as no recipient has a breaker."""
 
-    __slots__ = ("_check_at", "_default", "_gates", "_own", "_prune_at", "in_use", "runtime", "waited")
+    __slots__ = ("_check_at", "_default", "_gates", "_last_number", "_own", "_prune_at", "in_use", "runtime", "waited")
 
     def __init__(self, runtime: Runtime, default: CircuitBreaker | None) -> None:
         self.runtime = runtime
@@ -52,29 +79,35 @@ class Breakers:
         self._own: dict[Any, CircuitBreaker | None] = {}
         self._gates: dict[Any, Gate] = {}
         self._check_at = self._prune_at = MANY
+        self._last_number = 0
 
     def set(self, recipient: Any, policy: CircuitBreaker | None) -> None:
         """Give a recipient a breaker of its own, or none; who waits in line sets out."""
+        if is_dead(recipient):
+            return  # it will never get a message again
         key = _key(recipient)
         if len(self._own) >= self._prune_at:
-            self._own = {whom: kept for whom, kept in self._own.items() if not isinstance(whom, Ref) or whom.alive}
+            self._own = {whom: kept for whom, kept in self._own.items() if not _useless(whom)}
             self._prune_at = max(MANY, 2 * len(self._own))
         self._own[key] = policy
         self.in_use = True
         self.runtime.direct_sends = False
-        gate = self._gates.pop(key, None)
+        gate = self._gates.get(key)
         if gate is not None:
-            gate.dissolve()
+            gate.replace(policy)
 
     def send_off(self, parcel: Parcel) -> None:
         """Let a parcel set out, if and when the breaker of its recipient permits."""
-        gate = self._gate(parcel.address)
+        gate = self.gate_at(parcel.address)
         if gate is None:
             parcel.set_out()
         else:
             gate.send_off(parcel)
 
-    def _gate(self, recipient: Any) -> Gate | None:
+    def gate_at(self, recipient: Any) -> Gate | None:
+        """The gate that sends to this recipient pass; None if it has no breaker, or is dead for ever."""
+        if not self.in_use or is_dead(recipient):
+            return None
         key = _key(recipient)
         gate = self._gates.get(key)
         if gate is None:
@@ -83,13 +116,13 @@ class Breakers:
                 return None
             if len(self._gates) >= self._check_at:
                 self._forget_old()
-            gate = self._gates[key] = Gate(self, key, logical(recipient), policy)
-        return gate
+            self._last_number += 1
+            gate = self._gates[key] = Gate(self, key, logical(recipient), policy, self._last_number)
+        return None if gate.taken_away else gate
 
     def _forget_old(self) -> None:
         now = self.runtime.now()
-        for gate in [gate for gate in self._gates.values() if gate.forgotten(now)]:
-            del self._gates[gate.key]
+        self._gates = {gate.key: gate for gate in self._gates.values() if not gate.forgotten(now)}
         self._check_at = max(MANY, 2 * len(self._gates))
 
     def release(self, gate: Gate) -> None:
@@ -99,12 +132,15 @@ class Breakers:
 
     def not_closed(self) -> dict[Any, machine.Position]:
         """The recipients whose breakers are open or half-open."""
-        return {gate.recipient: gate.state.position for gate in self._gates.values() if gate.state.position != "closed"}
+        return {_shown(gate): gate.state.position for gate in self._in_force() if gate.state.position != "closed"}
 
     def positions(self) -> dict[str, int]:
         """How many breakers are in which position; closed ones that had no trouble lately are none. For any thread."""
-        found = Counter(gate.state.position for gate in list(self._gates.values()))
+        found = Counter(gate.state.position for gate in self._in_force())
         return {position: found[position] for position in get_args(machine.Position)}
+
+    def _in_force(self) -> list[Gate]:
+        return [gate for gate in list(self._gates.values()) if not (gate.taken_away or is_dead(gate.recipient))]
 
     @property
     def waiting(self) -> int:
@@ -118,200 +154,19 @@ class Breakers:
         self._gates.clear()
 
 
-def _key(recipient: Any) -> Any:
-    stands_for = logical(recipient)
-    try:
-        hash(stands_for)
-    except TypeError:
-        return id(stands_for)  # the gate keeps it, so that the number is not used again
-    return stands_for
+def _shown(gate: Gate) -> Any:
+    return safe_repr(gate.recipient) if isinstance(gate.key, Itself) else gate.recipient
 
 
-@protected
-class Gate:
-    """The breaker of one recipient."""
-
-    __slots__ = (
-        "_breakers",
-        "_policy",
-        "_under_way",
-        "_walking",
-        "alarm",
-        "key",
-        "line",
-        "recipient",
-        "state",
-        "touched",
-    )
-
-    def __init__(self, breakers: Breakers, key: Any, recipient: Any, policy: CircuitBreaker) -> None:
-        self._breakers = breakers
-        self._policy = policy
-        self._under_way = 0
-        self._walking = False
-        self.alarm = 0
-        self.key = key
-        self.line: deque[Parcel] = deque()
-        self.recipient = recipient
-        self.state: BreakerState = CLOSED
-        self.touched = breakers.runtime.now()
-
-    def __repr__(self) -> str:
-        return f"<breaker of {self.recipient}: {self.state.position}, {len(self.line)} waiting>"
-
-    # ------------------------------------------------------------------------------------- way in
-
-    def send_off(self, parcel: Parcel) -> None:
-        """Let it set out now, or in its turn, or fail it."""
-        self.touched = self._breakers.runtime.now()
-        parcel.passage = Passage(self)
-        self.line.append(parcel)
-        self._walk()
-        if parcel.done or parcel.passage is None or parcel.passage.ticket is not None:
-            return
-        if len(self.line) > self._policy.buffer or self._breakers.runtime.closed:
-            self.line.remove(parcel)
-            parcel.passage = None
-            parcel.fail(CircuitOpen(self.recipient, self._rest()))
-            self._tidy()
-        else:
-            self._breakers.waited += 1
-
-    def _rest(self) -> float:
-        return max(0.0, self.state.until - self._breakers.runtime.now())
-
-    def _walk(self) -> None:
-        """Whoever may sets out, first come first served, and in the mailbox before the next one is asked."""
-        if self._walking:
-            return
-        self._walking = True
-        while self.line:
-            state, ticket = machine.ask(self.state, self._breakers.runtime.now())
-            self._move(state)
-            if ticket is None:
-                break
-            parcel = self.line.popleft()
-            if parcel.passage is not None:
-                parcel.passage.ticket = ticket
-            self._under_way += 1
-            parcel.set_out()
-        self._walking = False
-        self._set_alarm()
-
-    def _set_alarm(self) -> None:
-        alarms = self._breakers.runtime.alarms
-        if self.line and self.state.position == "open":
-            alarms.arm(self.state.until, self)
-        else:
-            alarms.disarm(self)
-
-    def on_alarm(self) -> None:
-        """The cool-down is over."""
-        self._walk()
-
-    def leave(self, parcel: Parcel) -> None:
-        """A parcel in the line has been given up."""
-        self.line.remove(parcel)
-        self._set_alarm()
-        self._tidy()
-
-    # ---------------------------------------------------------------------------------- what comes of it
-
-    def over(self, ticket: int, error: Exception | None) -> None:
-        """An attempt is over."""
-        self._under_way -= 1
-        if error is None:
-            self._move(machine.succeeded(self.state, ticket))
-        elif isinstance(error, COUNTED):
-            self._move(machine.failed(self._policy, self.state, ticket, self._breakers.runtime.now()))
-        else:
-            self._move(machine.given_up(self.state, ticket))
-        self._walk()
-        self._tidy()
-
-    def given_up(self, ticket: int) -> None:
-        """An attempt was cancelled."""
-        self._under_way -= 1
-        self._move(machine.given_up(self.state, ticket))
-        self._walk()
-        self._tidy()
-
-    def _move(self, state: BreakerState) -> None:
-        before, self.state = self.state.position, state
-        if state.position == before:
-            return
-        log.write(
-            "warning" if state.position == "open" else "info",
-            "circuit_breaker_changed",
-            recipient=repr(self.recipient),
-            before=before,
-            after=state.position,
-        )
-        emit = self._breakers.runtime.telemetry.breaker_changed
-        if emit is not None:
-            emit({}, {"recipient": self.recipient, "before": before, "after": state.position})
-
-    def _tidy(self) -> None:
-        state = self.state
-        if state.position == "closed" and state.failures == 0 and not self.line and not self._under_way:
-            self._breakers.release(self)
-
-    def forgotten(self, now: float) -> bool:
-        """Whether nobody has come for so long that it need not be kept."""
-        late = now > self.touched + FORGET_AFTER * self._policy.cool_down
-        return late and not self.line and not self._under_way
-
-    # ----------------------------------------------------------------------------------------- its end
-
-    def dissolve(self) -> None:
-        """There is no such breaker any more: everybody sets out."""
-        self._breakers.runtime.alarms.disarm(self)
-        while self.line:
-            parcel = self.line.popleft()
-            parcel.passage = None
-            parcel.set_out()
-
-    def close(self) -> None:
-        """Nothing will change any more: everybody fails."""
-        self._breakers.runtime.alarms.disarm(self)
-        while self.line:
-            parcel = self.line.popleft()
-            parcel.passage = None
-            parcel.fail(CircuitOpen(self.recipient, self._rest()))
-
-
-@protected
-class Passage:
-    """A parcel's leave to set out; without a ticket it still stands in line."""
-
-    __slots__ = ("_gate", "ticket")
-
-    def __init__(self, gate: Gate) -> None:
-        self._gate = gate
-        self.ticket: int | None = None
-
-    def over(self, error: Exception | None) -> None:
-        """The attempt arrived, or failed."""
-        if self.ticket is not None:
-            self._gate.over(self.ticket, error)
-
-    def given_up(self) -> None:
-        """The sender was cancelled."""
-        if self.ticket is not None:
-            self._gate.given_up(self.ticket)
-
-    def leave(self, parcel: Parcel) -> bool:
-        """Leave the line; False if the parcel is on its way already."""
-        if self.ticket is not None:
-            return False
-        self._gate.leave(parcel)
-        return True
+def _useless(key: object) -> bool:
+    return key.gone if isinstance(key, Itself) else is_dead(key)
 
 
 def set_breaker(recipient: Address[Any], breaker: CircuitBreaker | None) -> None:
     """Give a recipient a circuit breaker of its own, closed; None: none, whatever `DeliveryOptions` say.
 
-    It is for whoever holds a name, or for one process if that has no name. Sends that wait in line set out.
+    It is for whoever holds a name, or for one process if that has no name; a process that has ended needs none. Sends
+    that wait in line set out, and what becomes of those under way does not count any more.
     """
     check_address(recipient)
     checks.instance("breaker", breaker, (CircuitBreaker, type(None)), "must be a CircuitBreaker")

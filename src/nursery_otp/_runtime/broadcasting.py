@@ -32,7 +32,8 @@ from nursery_otp._runtime.interrupts import protected
 from nursery_otp._runtime.messages import Envelope, MessageInfo
 from nursery_otp._runtime.parcels import Parcel
 from nursery_otp._runtime.refs import Address, Name, Ref, check_address, find
-from nursery_otp._runtime.two_phases import BATCH, Order, all_or_nothing
+from nursery_otp._runtime.searching import BATCH, Order
+from nursery_otp._runtime.two_phases import all_or_nothing
 from nursery_otp.errors import BroadcastFailed
 
 
@@ -155,6 +156,7 @@ class Gathering:
     def _done(self, parcel: Any) -> None:
         index, span = self._spans[parcel]
         error = self.errors[index] = parcel.failure()
+        parcel.listener = None  # or the two would keep each other
         parcel.runtime.delivery_counts.told(error)
         end_span(span, error)
         self._left -= 1
@@ -168,12 +170,16 @@ class Gathering:
         return trio.lowlevel.Abort.SUCCEEDED
 
     def _give_up(self, error: BaseException) -> None:
-        for parcel, (_, span) in self._spans.items():
+        given_up = []
+        # The last ones first: they may stand in line behind the others, and must not be let through now.
+        for parcel, (_, span) in reversed(self._spans.items()):
             if not parcel.done:
                 parcel.listener = None
                 parcel.abandon()
                 parcel.runtime.delivery_counts.cancelled += 1
-                end_span(span, error)
+                given_up.append(span)
+        for span in reversed(given_up):
+            end_span(span, error)
 
 
 async def _each_alone(order: Order) -> BroadcastResult:

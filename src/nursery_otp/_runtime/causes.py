@@ -7,114 +7,24 @@ Incidents are only made where something went wrong or was asked for; a process t
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
-import os
 import re
-import reprlib
-import sys
-import weakref
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import attrs
-import trio
 
-from nursery_otp._policy.exits import safe_repr
+from nursery_otp._runtime.call_sites import place
 from nursery_otp._runtime.interrupts import protected
+from nursery_otp._runtime.refs import Name, referred
+from nursery_otp._runtime.shown import cut
+from nursery_otp.errors import NoProcess, ProcessDown
 
 INCIDENTS_KEPT = 10_000
-SHOWN = 2_000
 NAMES_KEPT = 1_000
-MANY = 100
-"""How many entries of a container are shown."""
 _FIELDS = 5
 _MARK = re.compile(r" \[incident (\d+)\]$")
 _TAG = "_nursery_otp_incident"
-_LIBRARIES = tuple(f"{Path(file).parent}{os.sep}" for file in (Path(__file__).parent, trio.__file__))
-
-
-class _Shown(reprlib.Repr):
-    """A repr that does not build what it will not show: a state may hold millions of things."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.maxlevel = 8
-        self.maxtuple = self.maxlist = self.maxarray = self.maxset = self.maxfrozenset = self.maxdeque = MANY
-
-    def repr_dict(self, x: dict[Any, Any], level: int) -> str:
-        if level <= 0:
-            return "{...}"
-        items = [
-            f"{self.repr1(key, level - 1)}: {self.repr1(value, level - 1)}"
-            for key, value in itertools.islice(x.items(), MANY)
-        ]
-        more = [f"... {len(x):,} in all"] if len(x) > MANY else []
-        return f"{{{', '.join([*items, *more])}}}"
-
-    def repr_str(self, x: str, _level: int) -> str:
-        return repr(x) if len(x) <= SHOWN else f"{x[:SHOWN]!r}... ({len(x):,} characters)"
-
-    def repr_int(self, x: int, _level: int) -> str:
-        return safe_repr(x)
-
-    def repr_instance(self, x: Any, level: int) -> str:
-        fields = _generated_fields(type(x))
-        if fields is None:
-            return safe_repr(x)
-        if level <= 0:
-            return f"{type(x).__qualname__}(...)"
-        parts = [(name, getattr(x, name), custom) for name, custom in fields]
-        texts = [
-            f"{name}={self.repr1(part, level - 1) if custom is None else custom(part)}" for name, part, custom in parts
-        ]
-        return f"{type(x).__qualname__}({', '.join(texts)})"
-
-
-def _generated_fields(kind: Any) -> list[tuple[str, Callable[[Any], str] | None]] | None:
-    """What the generated `__repr__` of an attrs class or a dataclass shows: each field, and its own way if it has one.
-
-    Such a `__repr__` would build the text of all that the fields hold.
-    """
-    function = getattr(kind.__repr__, "__wrapped__", kind.__repr__)
-    code = getattr(function, "__code__", None)
-    if code is None:
-        return None
-    if "__attrs_attrs__" in vars(kind) and code.co_filename.startswith("<attrs generated"):
-        shown_ones = [field for field in kind.__attrs_attrs__ if field.repr is not False]
-        return [(field.name, None if field.repr is True else field.repr) for field in shown_ones]
-    if "__dataclass_fields__" in vars(kind) and code.co_filename == "<string>":
-        return [(field.name, None) for field in dataclasses.fields(kind) if field.repr]
-    return None
-
-
-def shown(value: object, limit: int = SHOWN) -> str:
-    """The repr of anything, for people: never fails, and is never longer than a page."""
-    try:
-        text = _Shown().repr(value)
-    except Exception:  # of a container of the user's own kind
-        text = safe_repr(value)
-    return text if len(text) <= limit + 50 else cut(text, limit)  # a long text has been cut already
-
-
-def cut(text: str, limit: int = 2 * SHOWN) -> str:
-    """A text that may be long, or its beginning."""
-    return text if len(text) <= limit else f"{text[:limit]}... ({len(text):,} characters)"
-
-
-def line_of_caller() -> tuple[str, int]:
-    """Which line of the user's is running: its file and number."""
-    frame = sys._getframe(1)
-    while frame.f_code.co_filename.startswith(_LIBRARIES) and frame.f_back is not None:
-        frame = frame.f_back
-    return frame.f_code.co_filename, frame.f_lineno
-
-
-def place(line: tuple[str, int] | None = None) -> str:
-    """That line, or another one, as "file:line"."""
-    file, number = line_of_caller() if line is None else line
-    return f"{os.path.basename(file)}:{number}"
 
 
 @attrs.frozen
@@ -156,7 +66,7 @@ class Explanation:
 class Causes:
     """The incidents of a runtime."""
 
-    __slots__ = ("__weakref__", "_last", "_names", "_ring", "_self", "_size", "now")
+    __slots__ = ("__weakref__", "_last", "_names", "_ring", "_size", "now")
 
     def __init__(self, now: Callable[[], float]) -> None:
         self.now = now
@@ -164,7 +74,6 @@ class Causes:
         self._last = 0
         self._ring: list[Any] = []  # one flat list, in which the garbage collector has nothing to look at
         self._names: dict[str, int] = {}
-        self._self = weakref.ref(self)
 
     def __len__(self) -> int:
         return min(self._last, self._size)
@@ -228,19 +137,32 @@ class Causes:
 
     def tag(self, error: BaseException, number: int) -> None:
         """Note in an error of the library's own what it came of."""
-        error.__dict__[_TAG] = (self._self, number)
+        error.__dict__[_TAG] = (self, number)
 
     def of_error(self, error: BaseException) -> int:
         """What an exception came of: itself, the one that it was raised from, or the first of a group."""
-        link: BaseException | None = error
-        for _ in range(8):  # somebody may have tied them to a ring
-            if link is None:
-                break
-            owner, number = link.__dict__.get(_TAG, (None, 0))
-            if owner is self._self:
-                return int(number)
-            link = _behind(link)
-        return 0
+        return next((number for causes, number in origins(error, self) if causes is self), 0)
+
+
+def origins(error: BaseException, here: Causes | None) -> Iterator[tuple[Causes, int]]:
+    """The incidents that an exception and those behind it came of, and in which tree; names mean those of `here`."""
+    link: BaseException | None = error
+    for _ in range(8):  # somebody may have tied them to a ring
+        if link is None:
+            return
+        tag = link.__dict__.get(_TAG)
+        if tag is not None:
+            yield tag
+        elif isinstance(link, ProcessDown | NoProcess):
+            address = link.ref if isinstance(link, ProcessDown) else link.address
+            process = referred(address)
+            if process is not None and process.doomed:
+                yield process.runtime.causes, process.why()
+            elif here is not None and isinstance(address, Name):
+                number = here.last_of(address.text)
+                if number:
+                    yield here, number
+        link = _behind(link)
 
 
 def _behind(error: BaseException) -> BaseException | None:

@@ -8,8 +8,8 @@ import attrs
 
 from nursery_otp._runtime import log
 from nursery_otp._runtime.calls import Call
-from nursery_otp._runtime.causes import cut, shown
 from nursery_otp._runtime.messages import Envelope, Tick
+from nursery_otp._runtime.shown import cut, shown
 
 if TYPE_CHECKING:
     from nursery_otp._runtime.process import Process

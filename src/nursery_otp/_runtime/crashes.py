@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
 from types import TracebackType
 
 import trio
 
 from nursery_otp._policy.errors import Ignore
 from nursery_otp._policy.exits import Stop
+from nursery_otp._runtime.call_sites import PACKAGE
 
 _KNOWN = "_nursery_otp_traceback"
-_PACKAGE = f"{Path(__file__).parent.parent}{os.sep}"
 
 
 def own_crash(error: Exception, kinds: tuple[type[Exception], ...] = (Stop, Ignore)) -> Exception:
@@ -36,7 +34,7 @@ def relevant_traceback(error: BaseException) -> None:
     cycle that only the garbage collector could undo, once per crash.
     """
     found: TracebackType | None = error.__traceback__
-    while found is not None and found.tb_frame.f_code.co_filename.startswith(_PACKAGE):
+    while found is not None and found.tb_frame.f_code.co_filename.startswith(PACKAGE):
         found = found.tb_next
     _cut_what_was_known(error, found)
     error.__traceback__ = found
@@ -48,7 +46,7 @@ def empty_own_frames(error: BaseException) -> None:
     Newer Pythons keep those as well, and with them the process. They all have returned but for the one that runs.
     """
     frame = None if error.__traceback__ is None else error.__traceback__.tb_frame.f_back
-    while frame is not None and frame.f_code.co_filename.startswith(_PACKAGE):
+    while frame is not None and frame.f_code.co_filename.startswith(PACKAGE):
         try:
             frame.clear()
         except RuntimeError:  # the one that runs

@@ -45,9 +45,14 @@ def current_ref() -> Ref[Any]:
 def mailbox() -> Mailbox:
     """The mailbox of the current process: `await mailbox().receive()`, or `async for message in mailbox()`.
 
-    A server reads its mailbox itself; this is for plain functions. OTP: `receive`.
+    A server reads its mailbox itself; this is for plain functions, and `RuntimeError` elsewhere. OTP: `receive`.
     """
-    return process_for("mailbox").mailbox
+    process = process_for("mailbox")
+    if process.on_stop is not None:
+        raise RuntimeError(
+            f"mailbox() is for plain functions: what is sent to {process.label} comes to its handlers and handle_info"
+        )
+    return process.mailbox
 
 
 def current_message() -> MessageInfo | None:

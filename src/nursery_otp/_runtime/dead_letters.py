@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import builtins
 from collections.abc import Iterator, Mapping
-from typing import Any, TypedDict, Unpack
+from typing import Any, TypeAlias, TypedDict, Unpack
 
 import attrs
 import trio
@@ -22,10 +22,14 @@ from nursery_otp._runtime.context import process_for, runtime_for
 from nursery_otp._runtime.interrupts import protected
 from nursery_otp._runtime.letter_box import LetterBox
 from nursery_otp._runtime.letter_entries import Entry, Raw, recipient_in
-from nursery_otp._runtime.messages import MessageInfo
+from nursery_otp._runtime.messages import MessageInfo, recipient_of
+from nursery_otp._runtime.process import Process
+from nursery_otp._runtime.refs import Name, Ref, check_address
 from nursery_otp.errors import LetterNotFound
 
 _ANY: Any = object()
+_Said: TypeAlias = tuple[Process | None, MessageInfo | None, str | None, object]
+"""The process that had ended, what the receiver is told, the cause and the trace."""
 
 
 class LetterKeywords(TypedDict, total=False):
@@ -37,6 +41,7 @@ class LetterKeywords(TypedDict, total=False):
     correlation_id: str | None
     cause: str | None
     context: object
+    ref: Ref[Any] | None
 
 
 @protected
@@ -61,22 +66,32 @@ class DeadLetterQueue(LetterBox):
     ) -> DeadLetter:
         """Put a message into the queue, and wait until it is durable if there is a store; the letter.
 
-        `attempts` is how many times its delivery has failed, `cause` says in words what led to it, `context` is the
-        trace that it is part of; `metadata`, `idempotency_key` and `correlation_id` are what its receiver will be told.
+        `attempts` is how many times its delivery has failed, `cause` says in words what led to it, `ref` is the process
+        that had ended, `context` the trace that it is part of; `metadata`, `idempotency_key` and `correlation_id` are
+        what its receiver will be told.
 
         While the store is out of order nobody waits for it: the letter is in memory then, its `durable` False.
-        Cancelled: the letter is in the queue all the same, unless the wait was cancelled before it began.
+        Cancelled: the letter is in the queue all the same, unless the wait was cancelled before it began. Raises
+        `TypeError` for a recipient that is no address.
         """
-        checked = _checked(reason, options)
+        ended, *checked = _checked(recipient, reason, options)
         await trio.lowlevel.checkpoint_if_cancelled()
-        self.runtime.sent += 1
-        return await self.kept(self.bury(recipient, message, reason, *checked))
+        return await self.kept(self.put(ended, recipient, message, reason, *checked))
 
     def add_nowait(self, recipient: object, message: object, reason: str, **options: Unpack[LetterKeywords]) -> str:
         """`add`, without waiting for the store, which has the letter soon after; the id of the letter."""
-        checked = _checked(reason, options)
+        ended, *checked = _checked(recipient, reason, options)
+        return self.ids[self.put(ended, recipient, message, reason, *checked)]
+
+    def put(self, ended: Process | None, recipient: object, *letter: Any) -> int:
+        """Bury a message (the arguments of `bury`) that has to do with the end of a process, if one is given."""
         self.runtime.sent += 1
-        return self.ids[self.bury(recipient, message, reason, *checked)]
+        if ended is not None and recipient_of(ended) == recipient:
+            return self.bury(ended, *letter)
+        number = self.bury(recipient, *letter)
+        if ended is not None and number in self.letters:  # not if who was told of it has removed it
+            self.entry(number).process = ended
+        return number
 
     async def kept(self, number: int) -> DeadLetter:
         """Wait until a letter that was just buried is durable, if it can be; the letter."""
@@ -147,8 +162,11 @@ class DeadLetterQueue(LetterBox):
     ) -> int:
         """Remove letters for good: those with these ids, or all that the filters let through; how many they were.
 
+        With neither ids nor filters that is every letter of the queue.
+
         With `expired` only those older than `expire_after`, the exhausted included. If there is a store, waits until
-        they are gone from it too. Raises `LetterNotFound` for an id that is not there, and removes nothing then.
+        they are gone from it too, unless it is out of order: then they are removed there when it works again. Raises
+        `LetterNotFound` for an id that is not there, and removes nothing then.
         """
         checks.flag("expired", expired)
         await trio.lowlevel.checkpoint_if_cancelled()
@@ -160,10 +178,10 @@ class DeadLetterQueue(LetterBox):
             numbers = [number for number in numbers if self.entry(number).first_failure <= limit]
         for number in numbers:
             self.remove(number, "purged")
-        if self.mirror is None or not numbers:
+        if self.mirror is None or not (numbers or swept):
             await trio.lowlevel.cancel_shielded_checkpoint()
         else:
-            await self.mirror.wait_saved(numbers[-1])
+            await self.mirror.wait_forgotten()
         return len(numbers) + (swept if expired else 0)
 
     # ------------------------------------------------------------------------------------- the store
@@ -188,7 +206,8 @@ class DeadLetterQueue(LetterBox):
     async def refresh(self) -> int:
         """Look whether somebody has asked for delivery in the store's file, or purged letters there.
 
-        How many letters are asked for now; they are sent at once, not before this returns.
+        A store that is out of order is opened again, if that works now. How many letters are asked for now; they are
+        sent at once, not before this returns.
         """
         if self.mirror is None:
             await trio.lowlevel.checkpoint()
@@ -242,7 +261,9 @@ class DeadLetterQueue(LetterBox):
         return found
 
 
-def _checked(reason: object, options: Mapping[str, Any]) -> tuple[MessageInfo | None, str | None, object]:
+def _checked(recipient: object, reason: object, options: Mapping[str, Any]) -> _Said:
+    if type(recipient) is not Name:
+        check_address(recipient)
     if type(reason) is not str:
         checks.instance("reason", reason, str, "must be text")
     return _said(**options) if options else _NOTHING_SAID
@@ -256,18 +277,20 @@ def _said(
     correlation_id: str | None = None,
     cause: str | None = None,
     context: object = None,
-) -> tuple[MessageInfo, str | None, object]:
+    ref: Ref[Any] | None = None,
+) -> _Said:
     checks.instance("metadata", metadata, (Mapping, type(None)), "must be a mapping")
     checks.count("attempts", attempts, minimum=1, infinite=False)
     texts = {"idempotency_key": idempotency_key, "correlation_id": correlation_id, "cause": cause}
     for field, value in texts.items():
         checks.instance(field, value, (str, type(None)), "must be text or None")
+    checks.instance("ref", ref, (Ref, type(None)), "must be a Ref or None")
     info = MessageInfo(dict(metadata or {}), correlation_id, idempotency_key, attempts)
-    return info, cause, context
+    return None if ref is None else ref._process, info, cause, context
 
 
 _said.__qualname__ = "DeadLetterQueue.add"  # for the error of an option that does not exist
-_NOTHING_SAID = (None, None, None)
+_NOTHING_SAID = (None, None, None, None)
 
 
 def _matches(kept: Raw | Entry, recipient: object, reason: str | None, state: str | None) -> bool:

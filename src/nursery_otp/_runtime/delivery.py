@@ -26,7 +26,7 @@ from nursery_otp._runtime.context import runtime_for
 from nursery_otp._runtime.interrupts import protected
 from nursery_otp._runtime.messages import Envelope, Message, MessageInfo
 from nursery_otp._runtime.parcels import SEND, Parcel
-from nursery_otp._runtime.refs import Name, Ref, check_address, find
+from nursery_otp._runtime.refs import Name, Ref, check_address, find, referred
 from nursery_otp._runtime.tracing import Producing, TraceContext
 from nursery_otp.errors import CircuitOpen, Deadlock, DeliveryTimeout, MailboxFull, NoProcess, ProcessDown
 
@@ -283,8 +283,8 @@ class Errand:
             return Delivery(True, attempts)
         info = MessageInfo(said.metadata, said.correlation_id, said.idempotency_key, attempts)
         recipient, reason = logical(self._recipient), f"send: {type(error).__name__}"
-        runtime.sent += 1
-        number = queue.bury(recipient, self._message, reason, info, str(error), self._context)
+        ended = referred(error.ref) if isinstance(error, ProcessDown) else None
+        number = queue.put(ended, recipient, self._message, reason, info, str(error), self._context)
         if parcel is not None:
             queue.retrying.hold(number, parcel)
         letter = await queue.kept(number)

@@ -1,15 +1,20 @@
 """All dead letters of a runtime, in memory: numbered, bounded, and given up when they are too old.
 
 Letters are numbered in the order in which they came, which is the order of the dict. Two numbers walk along: before
-`_oldest` there is no letter left, and before `_young` none that may still expire. Here is the one truth:
-`letter_mirror` writes it down in a store, `letter_retrying` sends letters again, both from processes that may crash.
+`_oldest` there is no letter left, and before `_young` none of this run whose age still has to be looked at in that
+order. Letters of earlier runs, whose clock may have been another one, expire by a list of their own. Here is the one
+truth: `letter_mirror` writes it down in a store, `letter_retrying` sends letters again, both from processes that may
+crash.
 """
 
 from __future__ import annotations
 
+import math
+import secrets
 import time
 from collections import defaultdict
 from collections.abc import Iterable
+from heapq import heapify, heappop, heappush
 from typing import TYPE_CHECKING
 
 from nursery_otp._policy.dead_letters import DeadLetter, DeadLetterOptions, DeadLetterStatistics
@@ -25,6 +30,11 @@ if TYPE_CHECKING:
 
 REMOVALS = ("delivered", "purged", "expired", "evicted")
 MEMORY_PREFIX = "0"
+
+
+def new_token() -> str:
+    """What idempotency keys of one run have in common, and no other run has."""
+    return secrets.token_hex(8)
 
 
 @protected
@@ -51,6 +61,7 @@ class LetterBox:
         self._token = ""
         self.last = 0
         self._oldest = self._young = 1
+        self._aging: list[tuple[float, int]] = []  # a heap: when letters expire that do not in the order of numbers
         self._capacity = options.capacity
         self._expires_at = born + options.expire_after  # nothing can expire before
         self.subscriptions = Subscriptions(runtime)
@@ -141,9 +152,12 @@ class LetterBox:
         return text if self.mirror is None else self.mirror.store.decode(text)
 
     def key_of(self, identity: str) -> str:
-        """The idempotency key of a letter whose sender gave none: it is the same as long as the letter lives."""
+        """The idempotency key of a letter whose sender gave none: it is the same as long as the letter lives.
+
+        No seed has a say in it: a receiver may have seen the keys of other runs, and of other trees.
+        """
         if not self._token:
-            self._token = f"{self.runtime.random.getrandbits(64):016x}"
+            self._token = new_token()
         return f"{self._token}-{identity}"
 
     def entry(self, number: int) -> Entry:
@@ -194,26 +208,51 @@ class LetterBox:
             self._expire(now)
 
     def _expire(self, now: float) -> None:
-        """Give up what is too old. What is exhausted stays, for somebody to look at; what is being sent is not old."""
-        letters, limit = self.letters, now - self.options.expire_after
+        """Give up what is too old."""
+        letters, after = self.letters, self.options.expire_after
+        self._expires_at = now + after
         while self._young <= self.last:
             kept = letters.get(self._young)
             if kept is not None:
-                first_failure = kept.first_failure if isinstance(kept, Entry) else kept[0]
-                if first_failure > limit:
-                    self._expires_at = first_failure + self.options.expire_after
-                    return
-                if not isinstance(kept, Entry) or (kept.state == "waiting" and not kept.claimed):
-                    self.remove(self._young, "expired")
+                came = kept.first_failure if isinstance(kept, Entry) else kept[0]
+                if came + after > now:
+                    self._expires_at = came + after
+                    break
+                self._expire_one(self._young, now)
             self._young += 1
-        self._expires_at = now + self.options.expire_after
+        aging = self._aging
+        while aging and aging[0][0] <= now:
+            self._expire_one(heappop(aging)[1], now)
+        if aging:
+            self._expires_at = min(self._expires_at, aging[0][0])
+
+    def _expire_one(self, number: int, now: float) -> None:
+        """If it is too old. What is exhausted stays, for somebody to look at, and so does what is being sent.
+
+        Neither does a letter expire that was asked for, before it has been tried.
+        """
+        kept = self.letters.get(number)
+        if kept is None:
+            return
+        if not isinstance(kept, Entry):
+            came = kept[0]
+        elif kept.state == "waiting" and not kept.claimed and not kept.requested:
+            came = kept.ages_from
+        else:
+            return
+        if came + self.options.expire_after <= now:
+            self.remove(number, "expired")
 
     def expire_late(self, number: int) -> None:
         """A letter may have become too old while it was being sent."""
-        kept, limit = self.letters.get(number), self._now() - self.options.expire_after
-        free = isinstance(kept, Entry) and kept.state == "waiting" and not kept.claimed
-        if free and number < self._young and self.entry(number).first_failure <= limit:
-            self.remove(number, "expired")
+        self._expire_one(number, self._now())
+
+    def keep_longer(self, number: int) -> None:
+        """It was asked for, and has been tried: for its expiry, it is as if it had just come."""
+        entry = self.entry(number)
+        entry.ages_from = self._now()
+        if self.options.expire_after < math.inf:
+            heappush(self._aging, (entry.ages_from + self.options.expire_after, number))
 
     def adopt(self, entries: Iterable[tuple[str, Entry]]) -> None:
         """Take over what the store had when it was opened: it is older than all there is."""
@@ -224,9 +263,11 @@ class LetterBox:
             self.ids.load(number, identity)
             self.letters[number] = entry
             self.exhausted += entry.state == "exhausted"
+            self._aging.append((entry.ages_from + self.options.expire_after, number))
             if entry.requested:
                 self.retrying.request(number)
+        heapify(self._aging)
         self.letters.update(own)
         self.loaded += len(found)
-        self._oldest = self._young = 1 - len(found)
-        self._expires_at = -float("inf")
+        self._oldest = 1 - len(found)
+        self._expires_at = -math.inf

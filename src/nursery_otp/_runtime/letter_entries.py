@@ -55,6 +55,7 @@ class Entry:
     """A dead letter that somebody has to do with."""
 
     __slots__ = (
+        "ages_from",
         "answered",
         "attempts",
         "cause",
@@ -81,7 +82,7 @@ class Entry:
         self.recipient = recipient
         self.message = message
         self.reason = reason
-        self.first_failure = self.last_attempt = first_failure
+        self.first_failure = self.last_attempt = self.ages_from = first_failure
         self.metadata: Mapping[str, Any] = {}
         self.attempts = 1
         self.key: str | None = None
@@ -113,14 +114,17 @@ class Entry:
         return entry
 
     @classmethod
-    def loaded(cls, record: LetterRecord, offset: float, decode: Callable[[str], object]) -> Entry:
-        """The entry of a letter that a store kept; `offset` is the Unix time of zero on the runtime's clock."""
+    def loaded(cls, record: LetterRecord, now: float, offset: float, decode: Callable[[str], object]) -> Entry:
+        """The entry of a letter that a store kept; `offset` is the Unix time of zero on the runtime's clock.
+
+        A time in the future, which a clock that was wrong has left there, is taken for now.
+        """
         named = record.recipient_kind == "name" and record.recipient
         recipient = Name[Any](record.recipient) if named else FormerRecipient(record.recipient)
-        entry = cls(recipient, None, record.reason, record.first_failure - offset)
+        entry = cls(recipient, None, record.reason, min(record.first_failure - offset, now))
         entry.kind, entry.text, entry.trace = record.recipient_kind, record.message, record.trace
         entry.metadata = _metadata(record.metadata, decode)
-        entry.attempts, entry.last_attempt = record.attempts, record.last_attempt - offset
+        entry.attempts, entry.last_attempt = record.attempts, min(record.last_attempt - offset, now)
         entry.key, entry.correlation_id, entry.cause = record.idempotency_key, record.correlation_id, record.cause
         entry.state = "exhausted" if record.state == "exhausted" else "waiting"
         entry.requested = record.requested
@@ -341,8 +345,6 @@ _NO_INFO = MessageInfo()
 
 def line_of(recipient: object) -> Hashable:
     """Equal for letters that must not overtake each other."""
-    if isinstance(recipient, Name):
-        return recipient.text
     try:
         hash(recipient)
     except Exception:

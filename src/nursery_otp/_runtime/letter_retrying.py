@@ -175,18 +175,24 @@ class Retrying:
         if isinstance(message, UnreadableMessage):
             await trio.lowlevel.checkpoint()
             return CannotLoad(message.problem)
-        parcel: Parcel | None = None
+        parcel = Parcel(entry.recipient, message, entry.info(queue.key_of(queue.ids[number])), confirmed=True)
         self._claim(entry)
         try:
-            parcel = Parcel(entry.recipient, message, entry.info(queue.key_of(queue.ids[number])), confirmed=True)
             await redeliver(parcel, original=entry.original(queue.runtime.telemetry))
         except Exception as error:
+            self._settle(entry, number, parcel)
             return error
-        finally:
-            self._release(entry, number)
-            if parcel is not None and parcel.handling and queue.letters.get(number) is entry:
-                self.hold(number, parcel)
+        except BaseException:  # cancelled
+            self._settle(entry, number, parcel)
+            queue.expire_late(number)
+            raise
+        self._settle(entry, number, parcel)
         return None
+
+    def _settle(self, entry: Entry, number: int, parcel: Parcel) -> None:
+        self._release(entry, number)
+        if parcel.handling and self.queue.letters.get(number) is entry:
+            self.hold(number, parcel)
 
     def hold(self, number: int, parcel: Parcel) -> None:
         """Its message is being handled, although its sender does not wait any more: nobody may send it meanwhile."""
@@ -199,6 +205,9 @@ class Retrying:
                 self._delivered(entry, number)
             else:
                 self.queue.expire_late(number)
+            options = self.queue.options.retry
+            if options is not None and self._scope is not None:  # whoever waited behind it may be due
+                self._scope.deadline = min(self._scope.deadline, self._last_round + options.interval)
 
         parcel.afterwards(over)
 
@@ -262,9 +271,20 @@ class Retrying:
         process_var.set(None)
         while True:
             await self._send_requested()
-            await self._sleep_until(await self._send_due())
-            if self.queue.mirror is not None and self.queue.options.retry is not None:
-                await self.queue.mirror.refresh()
+            await self._sleep_until(min(await self._send_due(), self._next_look()))
+            await self._look_at_file()
+
+    def _next_look(self) -> float:
+        """When to look into the file: at every interval, as what is asked for there is due whatever the queue says."""
+        options = self.queue.options.retry
+        if options is None or self.queue.mirror is None:
+            return math.inf
+        return self.queue.runtime.now() + options.interval
+
+    async def _look_at_file(self) -> None:
+        mirror = self.queue.mirror
+        if mirror is not None and self.queue.options.retry is not None:
+            await mirror.refresh(patient=True)
 
     def request(self, number: int) -> None:
         """Somebody outside of the program wants this letter to be sent."""
@@ -274,9 +294,10 @@ class Retrying:
             self._scope.cancel(reason="a dead letter is asked for")
 
     def _answered(self, entry: Entry, number: int) -> None:
-        entry.answered = entry.answered or entry.requested
-        entry.requested = False
-        self.requested.pop(number, None)
+        if entry.requested:
+            entry.requested, entry.answered = False, True
+            del self.requested[number]
+            self.queue.keep_longer(number)
 
     async def _send_requested(self) -> None:
         queue, numbers = self.queue, sorted(self.requested)
@@ -304,7 +325,9 @@ class Retrying:
         if planned.lines:
             await self.run(planned, options.concurrency)
             return self._last_round + options.interval
-        return next_round(self._last_round, options.interval, planned.next_due if planned.next_due < math.inf else 0.0)
+        # Letters in lines that are busy are not in the plan, and may be due as soon as that is over.
+        soon = planned.next_due == math.inf or self.busy
+        return next_round(self._last_round, options.interval, 0.0 if soon else planned.next_due)
 
     async def _sleep_until(self, deadline: float) -> None:
         """Sleep, unless there is something to do; somebody may make it shorter."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from operator import itemgetter
 from typing import NamedTuple
 
@@ -15,10 +16,10 @@ from nursery_otp._policy.letters import (
     LetterChange,
     LetterRecord,
     LetterStore,
+    OpenedStore,
     RecipientKind,
     RemoveLetter,
     UpdateLetter,
-    check_letter,
 )
 from nursery_otp._runtime.letter_entries import LetterIds, Raw, Snapshot, address, record_of, record_of_raw
 from nursery_otp.errors import CannotStore
@@ -55,6 +56,14 @@ class Written:
     found: Sequence[LetterRecord] | None
 
 
+def open_again(store: LetterStore, held: bool) -> OpenedStore:
+    """Open a store, which has to be closed before that if it is still held."""
+    if held:
+        with suppress(Exception):  # it is out of order; whether it can be closed tells nothing new
+            store.close()
+    return store.open()
+
+
 @attrs.frozen
 class Writer:
     """What the thread needs to know. It reads what it is given, and changes nothing but the store."""
@@ -69,17 +78,22 @@ class Writer:
         not_stored: dict[int, str] = {}
         changes = self._fresh(batch, not_stored)
         for task in batch.tasks:
-            change = self._change(task, not_stored)
-            if change is not None:
-                changes.append((task.number, change))
+            changes += [(task.number, change) for change in self._changes(task, not_stored)]
         if batch.tasks:
             changes.sort(key=itemgetter(0))  # letters keep the place in the file that they are added at
+        return Written(not_stored, self._write(changes, not_stored), self.look())
+
+    def _write(self, changes: Sequence[tuple[int, LetterChange]], not_stored: dict[int, str]) -> int:
+        """All at once, and if the store refuses a letter, in halves: it must not keep the others waiting; how many."""
         try:
             self.store.write([change for _, change in changes])
-        except InvalidSpec:
-            changes = without_invalid(changes, not_stored)
-            self.store.write([change for _, change in changes])
-        return Written(not_stored, len(changes), self.look())
+        except InvalidSpec as error:
+            if len(changes) == 1:
+                not_stored[changes[0][0]] = str(error)
+                return 0
+            middle = len(changes) // 2
+            return self._write(changes[:middle], not_stored) + self._write(changes[middle:], not_stored)
+        return len(changes)
 
     def look(self) -> Sequence[LetterRecord] | None:
         """What is in the store, if somebody else has changed that."""
@@ -106,16 +120,19 @@ class Writer:
                 time.sleep(BREATH)
         return changes
 
-    def _change(self, task: Task, not_stored: dict[int, str]) -> LetterChange | None:
+    def _changes(self, task: Task, not_stored: dict[int, str]) -> list[LetterChange]:
         if task.kept is None:
-            return RemoveLetter(task.identity)
+            return [RemoveLetter(task.identity)]
         problems: dict[int, str] = {}
         record = self._record(task.number, task.identity, task.kept, problems)
-        if record is not None:
-            return AddLetter(record) if task.new else UpdateLetter(record, task.kept.answered)
-        if task.new:
-            not_stored |= problems
-        return None  # if the store has it, then as it was before
+        if record is None:
+            if task.new:
+                not_stored |= problems
+            return []  # if the store has it, then as it was before
+        if not task.new:
+            return [UpdateLetter(record, task.kept.answered)]
+        # The store may have it all the same, with a request for its delivery: if the outcome of a write is unknown.
+        return [AddLetter(record), UpdateLetter(record, answered=True)] if task.kept.answered else [AddLetter(record)]
 
     def _record(
         self, number: int, identity: str, kept: Raw | Snapshot, not_stored: dict[int, str]
@@ -132,18 +149,3 @@ class Writer:
                 break
         not_stored[number] = str(problem) if isinstance(problem, CannotStore) else repr(problem)
         return None
-
-
-def without_invalid(
-    changes: list[tuple[int, LetterChange]], not_stored: dict[int, str]
-) -> list[tuple[int, LetterChange]]:
-    """The changes that a store can take; a letter that is wrong in itself must not keep the others waiting."""
-    valid = []
-    for number, change in changes:
-        try:
-            if not isinstance(change, RemoveLetter):
-                check_letter(change.letter)
-            valid.append((number, change))
-        except InvalidSpec as error:
-            not_stored[number] = str(error)
-    return valid

@@ -7,10 +7,8 @@ the policy once; a change of the policy empties the tables, and so reaches every
 from __future__ import annotations
 
 import math
-import sys
 import weakref
 from collections.abc import Mapping
-from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from weakref import WeakKeyDictionary
 
@@ -21,6 +19,7 @@ from nursery_otp._policy.timeout_sources import Change, apply_changes, check_tie
 from nursery_otp._policy.timeouts import Timeouts
 from nursery_otp._runtime.interrupts import protected
 from nursery_otp._runtime.refs import Name, referred
+from nursery_otp._runtime.registry import Registry
 
 if TYPE_CHECKING:
     from nursery_otp._runtime.telemetry import Telemetry
@@ -70,7 +69,7 @@ class HandlerLimits(dict[str, float]):
 
 
 class SendLimits(dict["str | type[Any]", float]):
-    """The limits of sends, in seconds, by the class of the recipient, or by a label if the class is not known."""
+    """The limits of sends, in seconds, by the class of the recipient, or by its label if that is no server."""
 
     __slots__ = ("_limits",)
 
@@ -105,6 +104,7 @@ class Limits:
         "_base",
         "_known",
         "_layers",
+        "_registry",
         "calls",
         "fired",
         "handlers",
@@ -115,10 +115,11 @@ class Limits:
         "wait_for_restart",
     )
 
-    def __init__(self, policy: Timeouts, telemetry: Telemetry) -> None:
+    def __init__(self, policy: Timeouts, telemetry: Telemetry, registry: Registry) -> None:
         self._base = policy
         self._layers: list[Layer] = []
         self._known: dict[tuple[str, FiredKind], Operation | Subject] = {}
+        self._registry = registry
         self.telemetry = telemetry
         self.calls = CallLimits(self)
         self.handlers: WeakKeyDictionary[type[Any], HandlerLimits] = WeakKeyDictionary()
@@ -198,12 +199,28 @@ class Limits:
 
     def of_send(self, recipient: Any) -> float:
         """The limit of a supervised send: `send_label` says under which name rules are about it."""
-        return self.sends[service_at(recipient) or send_label(recipient)]
+        return self.sends[self.service_at(recipient) or label_of(recipient)]
+
+    def send_label(self, recipient: Any) -> str:
+        """What a send to this recipient is called: the class of the server, or else `label_of` it, and ".send"."""
+        service = self.service_at(recipient)
+        return label_of(recipient) if service is None else f"{service.__name__}.send"
+
+    def service_at(self, address: Any) -> type[Any] | None:
+        """The class of the server that an address leads to; of one that is being restarted, that it had before."""
+        if type(address) is Name:
+            return self._registry.service_of(address.text)
+        process = referred(address)
+        return None if process is None else process.service
 
     # ------------------------------------------------------------------------------------- counting
 
+    def send_fired(self, recipient: Any, limit: float) -> None:
+        """The limit of a send has passed."""
+        self.count_fired(self.send_label(recipient), "send", limit)
+
     def count_fired(self, operation: str, kind: FiredKind, limit: float) -> None:
-        """A limit has passed: of a call, of a handler's run or of a send (`operation`: the recipient and ".send")."""
+        """A limit has passed: of a call, of a handler's run or of a send (`operation`: see `send_label`)."""
         key = (operation, kind)
         if key not in self.fired and len(self.fired) >= TABLE_SIZE:
             key = (OTHERS, kind)
@@ -219,23 +236,11 @@ def subject_of_label(label: str) -> Subject:
     return Subject(label, parts if all(parts) else (label,), strict=False)
 
 
-def service_at(address: object) -> type[Any] | None:
-    """The class of the server that an address refers to, if that is known of it."""
-    process = referred(address)
-    return None if process is None else getattr(process.behaviour, "service", None)
-
-
-def send_label(recipient: Any) -> str:
-    """What a send to this recipient is called: its name, or else what kind of process it is, and ".send"."""
+def label_of(recipient: Any) -> str:
+    """What a send is called if nothing is known of the recipient but its address: its name or kind, and ".send"."""
     process = referred(recipient)
     label = recipient.text if isinstance(recipient, Name) else None if process is None else process.label
     return f"{label or type(recipient).__name__}.send"
-
-
-def call_site(depth: int) -> str:
-    """File (with its folder) and line of a caller, for people."""
-    frame = sys._getframe(depth + 1)
-    return f"{PurePath(*PurePath(frame.f_code.co_filename).parts[-2:])}:{frame.f_lineno}"
 
 
 def checked_policy(policy: object) -> Timeouts:

@@ -19,13 +19,12 @@ from nursery_otp._runtime.calls import Call
 from nursery_otp._runtime.context import process_of_task
 from nursery_otp._runtime.cycles import deadlock, keeper_of
 from nursery_otp._runtime.interrupts import protected
-from nursery_otp._runtime.limits import send_label
 from nursery_otp._runtime.messages import Envelope, MessageInfo
 from nursery_otp._runtime.refs import Name, find
 from nursery_otp.errors import DeliveryTimeout, MailboxFull, NoProcess, ProcessDown
 
 if TYPE_CHECKING:
-    from nursery_otp._runtime.breakers import Passage
+    from nursery_otp._runtime.gates import Passage
     from nursery_otp._runtime.process import Process
 
 SEND = "send"
@@ -222,7 +221,7 @@ class Parcel(Call):
         """The limit has passed. Whoever listens hears the outcome of what is being handled, once it is there."""
         if self.done:
             return
-        self.runtime.limits.count_fired(send_label(self.address), "send", self.limit)
+        self.runtime.limits.send_fired(self.address, self.limit)
         handling = self.handling
         if not handling or self.keep_result:
             self._withdraw()
@@ -260,7 +259,7 @@ def why_lost(address: Any, process: Process) -> Exception:
     """Why a process does not take a message, or will not read it."""
     reason = process.reason or (process.interrupted if process.doomed else None)
     if reason is not None:
-        return ProcessDown(address, reason)
+        return ProcessDown(address, reason, process.ref)
     if process.mailbox.closed:
         return NoProcess(address, SEND)
     return MailboxFull(process.ref, process.mailbox.bound)

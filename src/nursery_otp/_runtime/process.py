@@ -23,7 +23,7 @@ import trio
 from nursery_otp._policy.exits import KILLED, NORMAL, Crashed, ExitReason, Normal, Stop, error_of, is_normal
 from nursery_otp._policy.mailboxes import DEFAULT_MAILBOX, MailboxOptions
 from nursery_otp._runtime.calls import Call
-from nursery_otp._runtime.causes import mark, shown
+from nursery_otp._runtime.causes import mark
 from nursery_otp._runtime.channel_mailbox import ChannelMailbox
 from nursery_otp._runtime.context import process_var, runtime_var
 from nursery_otp._runtime.crash_reports import CrashReport, crash_report
@@ -37,6 +37,7 @@ from nursery_otp._runtime.mailbox import NOBODY, SIGNALS, Mailbox, Waiter
 from nursery_otp._runtime.messages import Carried, Envelope, Exit, Notice, Tick, recipient_of
 from nursery_otp._runtime.parcels import Parcel
 from nursery_otp._runtime.refs import Name, Ref, checkpointed
+from nursery_otp._runtime.shown import shown
 from nursery_otp._runtime.tracing import forget_inherited
 from nursery_otp.errors import Ignore, MailboxFull, MailboxOverflow
 
@@ -174,6 +175,11 @@ class Process:
             self._dead_ref = weakref.ref(ref)
         return ref
 
+    @property
+    def service(self) -> type[Any] | None:
+        """The class of the server that it runs, if it runs one and has not ended."""
+        return getattr(self.behaviour, "service", None)
+
     def __repr__(self) -> str:
         return f"<Process of {self.ref}>"
 
@@ -299,6 +305,12 @@ class Process:
             return self.incident
         found, _ = self.runtime.causes.chain(self.incident)
         return runtime.causes.record("exit", "; because ".join(incident.text for incident in found))
+
+    def why(self) -> int:
+        """The incident that its end was, or that is about to end it, or that it was started for."""
+        if self.reason is not None:
+            return self.exit_incident()
+        return self.cause if self.doomed else self.origin
 
     def _let_go(self) -> None:
         """A ref may be kept for ever. What the process was made of need not be, nor wait for the garbage collector."""

@@ -18,14 +18,18 @@ if TYPE_CHECKING:
 
 
 class Entry:
-    """A name: its holder, the supervisor that reserves it and for which child, and the calls that wait for a holder."""
+    """A name: its holder, the supervisor that reserves it and for which child, and the calls that wait for a holder.
 
-    __slots__ = ("key", "process", "reserved_by", "waiting")
+    `service` is the class of the last holder, if that was a server: while none is there, the next one will be like it.
+    """
+
+    __slots__ = ("key", "process", "reserved_by", "service", "waiting")
 
     def __init__(self) -> None:
         self.process: Process | None = None
         self.reserved_by: Process | None = None
         self.key: object = None
+        self.service: type[Any] | None = None
         self.waiting: dict[Call, None] | None = None
 
 
@@ -42,6 +46,13 @@ class Registry:
         """Who holds the name now."""
         entry = self.entries.get(text)
         return None if entry is None else entry.process
+
+    def service_of(self, text: str) -> type[Any] | None:
+        """The class of the server that holds the name, or will have it again."""
+        entry = self.entries.get(text)
+        if entry is None:
+            return None
+        return entry.service if entry.process is None else entry.process.service
 
     def keeper(self, text: str) -> Process | None:
         """The supervisor that keeps the name for one of its children."""
@@ -91,6 +102,7 @@ class Registry:
         entry = self.entries.get(text)
         if entry is None or entry.process is not process:
             return
+        entry.service = process.service
         entry.process = None
         if entry.reserved_by is None:
             del self.entries[text]

@@ -81,10 +81,10 @@ class Runtime:
     ) -> None:
         self.alarms = Alarms(trio.lowlevel.current_clock().current_time)
         self.telemetry = Telemetry(self.alarms.now, self.take_fatal)
-        self.limits = Limits(timeouts, self.telemetry)
+        self.registry = Registry()
+        self.limits = Limits(timeouts, self.telemetry, self.registry)
         self.causes = Causes(self.alarms.now)
         self.monitor_manager = MonitorManager(self, monitors)
-        self.registry = Registry()
         self.delivery_counts = DeliveryCounts()
         self.direct_sends = True  # a send that finds all well may skip `Process.deliver`, and whoever intercepts that
         self.breakers = Breakers(self, delivery.breaker)

@@ -40,7 +40,7 @@ def send_nowait(target: Address[Any], message: object) -> None:
     """
     process = target._process if type(target) is Ref else find(target)
     if process is None:
-        raise NoProcess(target, "send")
+        raise NoProcess(target, "send_nowait")
     tracer = process.telemetry.tracer
     if tracer is not None:
         _send_traced(process, target, message)
@@ -126,7 +126,7 @@ async def send(recipient: Address[Any], message: object, **options: Unpack[SendK
     to wait for room; with "handled" when the handler has returned (or raised `Stop` with a normal reason), and for a
     plain function when it asks for its next message or ends by itself. A name that a supervisor keeps for a child being
     restarted is waited for. All this within a limit in seconds, for each attempt: that of the timeout policy for
-    "Counter.send" (the recipient's kind or name), or `within`.
+    "Counter.send" (the recipient's class, or else its name), or `within`.
 
     An attempt fails with `NoProcess` (nobody there), `ProcessDown` (it has ended, or ended before it had handled the
     message), `MailboxFull` (under the policies "reject" and "drop_newest"), `DeliveryTimeout`, `CircuitOpen` (see

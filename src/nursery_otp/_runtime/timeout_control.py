@@ -9,9 +9,10 @@ from nursery_otp._policy.timeout_explained import TimeoutExplanation, TimeoutKin
 from nursery_otp._policy.timeout_keys import OperationHandle
 from nursery_otp._policy.timeout_rules import Origin
 from nursery_otp._policy.timeouts import TimeoutChanges, Timeouts
+from nursery_otp._runtime.call_sites import place
 from nursery_otp._runtime.context import runtime_for
 from nursery_otp._runtime.interrupts import protected
-from nursery_otp._runtime.limits import Layer, Limits, call_site, checked_policy
+from nursery_otp._runtime.limits import Layer, Limits, checked_policy
 
 Identifier: TypeAlias = type[Any] | OperationHandle | str | tuple[Any, ...]
 
@@ -63,7 +64,7 @@ def set_timeouts(policy: Timeouts) -> Timeouts:
     then nothing changes.
     """
     limits = runtime_for("set_timeouts()").limits
-    return limits.replace(checked_policy(policy), Origin(f"set_timeouts at {call_site(1)}"))
+    return limits.replace(checked_policy(policy), Origin(f"set_timeouts at {place(folders=1)}"))
 
 
 @protected
@@ -89,7 +90,7 @@ class override_timeouts:  # noqa: N801 - used like a function
 
     def __init__(self, **changes: Unpack[TimeoutChanges]) -> None:
         self._changes = changes
-        self._origin = Origin(f"override at {call_site(1)}")
+        self._origin = Origin(f"override at {place(folders=1)}")
         self._entered: tuple[Limits, Layer] | None = None
 
     def __enter__(self) -> None:

@@ -6,15 +6,14 @@ It listens to the spans that the runtime emits; while nobody observes, nobody li
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 import trio
 
 from nursery_otp._policy.events import ROOT, EventName
 from nursery_otp._policy.timeout_keys import Operation
-from nursery_otp._runtime.limits import OTHERS, TABLE_SIZE, FiredKind, send_label, service_at
-from nursery_otp._runtime.telemetry import Telemetry
+from nursery_otp._runtime.limits import OTHERS, TABLE_SIZE, FiredKind, Limits
 from nursery_otp.errors import CallTimeout, HandlerTimeout, MissingExtra, OTPError
 
 LONGEST = 7 * 86_400.0
@@ -49,11 +48,10 @@ def histogram_class() -> Any:
 class Observation:
     """The durations seen so far, per operation and kind. Any number of observers share it."""
 
-    __slots__ = ("_detach", "_histograms", "_make", "_observers", "_remember", "_telemetry")
+    __slots__ = ("_detach", "_histograms", "_limits", "_make", "_observers")
 
-    def __init__(self, telemetry: Telemetry, remember: Callable[[str, FiredKind, Operation], None]) -> None:
-        self._telemetry = telemetry
-        self._remember = remember
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
         self._make = histogram_class()
         self._histograms: dict[tuple[str, FiredKind], Histogram] = {}
         self._observers = 0
@@ -64,7 +62,7 @@ class Observation:
         self._observers += 1
         if self._observers == 1:
             self._detach = [
-                self._telemetry.attach((ROOT, span, part), self._record)
+                self._limits.telemetry.attach((ROOT, span, part), self._record)
                 for span in _KINDS
                 for part in ("stop", "exception")
             ]
@@ -80,7 +78,7 @@ class Observation:
         kind, error = _KINDS[name[1]], metadata.get("error")
         if error is not None and not _tells(kind, error):
             return
-        operation = metadata["operation"] if "operation" in metadata else send_label(metadata["recipient"])
+        operation = metadata["operation"] if "operation" in metadata else self._limits.send_label(metadata["recipient"])
         key = (operation, kind)
         histogram = self._histograms.get(key)
         if histogram is None:
@@ -93,9 +91,9 @@ class Observation:
 
     def _know(self, label: str, kind: FiredKind, metadata: Mapping[str, Any]) -> None:
         """Which class the label means: nobody need have asked for the limit (calls always do)."""
-        service = service_at(metadata["recipient"] if kind == "send" else metadata.get("ref"))
+        service = self._limits.service_at(metadata["recipient"] if kind == "send" else metadata.get("ref"))
         if kind != "call" and service is not None and label.startswith(f"{service.__name__}."):
-            self._remember(label, kind, Operation(service, label.removeprefix(f"{service.__name__}.")))
+            self._limits.remember(label, kind, Operation(service, label.removeprefix(f"{service.__name__}.")))
 
     def operations(self) -> list[tuple[str, FiredKind]]:
         """What has been observed."""

@@ -8,6 +8,8 @@ from types import TracebackType
 
 import attrs
 
+from nursery_otp._policy.timeout_explained import TimeoutKind
+from nursery_otp._policy.timeout_keys import Operation, Subject
 from nursery_otp._runtime.context import runtime_for
 from nursery_otp._runtime.interrupts import protected
 from nursery_otp._runtime.limits import FiredKind, Limits, subject_of_label
@@ -56,9 +58,14 @@ def _seconds(value: float | None) -> str:
 
 @attrs.frozen
 class TimeoutReport:
-    """What `timeout_report` gives: a line for each operation, by name. `str()` of it is a table."""
+    """What `timeout_report` gives: a line for each operation, by name. `str()` of it is a table.
+
+    `unused` are the rules of the policy that have held for none of them: what they are about has not been used yet, or
+    is misspelt.
+    """
 
     lines: tuple[OperationTimeouts, ...]
+    unused: tuple[str, ...] = ()
 
     def __iter__(self) -> Iterator[OperationTimeouts]:
         return iter(self.lines)
@@ -84,6 +91,7 @@ class TimeoutReport:
                 for index, (cell, width) in enumerate(zip(row, widths, strict=True))
             ]
             lines.append("  ".join(cells).rstrip())
+        lines += [f"not used so far: {rule}" for rule in self.unused]
         return "\n".join(lines)
 
 
@@ -91,7 +99,8 @@ def timeout_report() -> TimeoutReport:
     """How the timeouts of this tree fare, per operation: limits, how often they passed, and what was observed.
 
     It lists the operations that have been called, whose handlers have run under a limit of the policy, whose limit has
-    passed, or which have been observed. Raises `NoRuntime` outside of a tree.
+    passed, or which have been observed; and the rules that have held for none of those, as a misspelt one would. Raises
+    `NoRuntime` outside of a tree.
 
     >>> async def main() -> None:
     ...     async with open_supervisor() as supervisor:
@@ -106,7 +115,9 @@ def timeout_report() -> TimeoutReport:
     limits = runtime_for("timeout_report()").limits
     keys = set(limits.known) | set(limits.fired)
     keys |= set(limits.observation.operations()) if limits.observation is not None else set()
-    return TimeoutReport(tuple(_line(limits, operation, kind) for operation, kind in sorted(keys)))
+    lines = tuple(_line(limits, operation, kind) for operation, kind in sorted(keys))
+    asked = [(_asked(limits, operation, kind), _policy_kind(kind)) for operation, kind in keys]
+    return TimeoutReport(lines, limits.policy.unused_rules(asked))
 
 
 def _line(limits: Limits, operation: str, kind: FiredKind) -> OperationTimeouts:
@@ -129,8 +140,15 @@ def _line(limits: Limits, operation: str, kind: FiredKind) -> OperationTimeouts:
 
 
 def _limit(limits: Limits, operation: str, kind: FiredKind) -> float:
-    asked = limits.known.get((operation, kind)) or subject_of_label(operation)
-    return limits.policy.limit(asked, "handler" if kind == "handler" else "call")
+    return limits.policy.limit(_asked(limits, operation, kind), _policy_kind(kind))
+
+
+def _asked(limits: Limits, operation: str, kind: FiredKind) -> Operation | Subject:
+    return limits.known.get((operation, kind)) or subject_of_label(operation)
+
+
+def _policy_kind(kind: FiredKind) -> TimeoutKind:
+    return "handler" if kind == "handler" else "call"
 
 
 @protected
@@ -154,7 +172,7 @@ class observe_timeouts:  # noqa: N801 - used like a function
             raise RuntimeError("this observe_timeouts() is in use already; make another one")
         runtime = runtime_for("observe_timeouts()")
         if runtime.limits.observation is None:
-            runtime.limits.observation = Observation(runtime.telemetry, runtime.limits.remember)
+            runtime.limits.observation = Observation(runtime.limits)
         runtime.limits.observation.begin()
         self._observation = runtime.limits.observation
 

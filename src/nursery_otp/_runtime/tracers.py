@@ -21,6 +21,7 @@ class ContextVarTracer:
     before. A process starts with the defaults, whoever started it. So each variable needs a default. A message whose
     sender has all the defaults carries nothing. Values that JSON can hold also stay with a dead letter.
 
+    >>> from contextvars import ContextVar
     >>> request_id = ContextVar("request_id", default="none")
     >>> class Archive(GenServer):
     ...     @cast

@@ -1,99 +1,46 @@
 """A broadcast to all or to nobody.
 
-First room is booked in the mailbox of everybody, always in the order of their pids, so that two broadcasts never wait
-for each other. When everybody has room, nothing awaits any more until everybody has the message. An end, a limit or a
-cancellation before that gives all rooms back. Only where the policy is "block" there is something to book, as only
-there one can wait; the other mailboxes are asked at the last moment, and nobody loses a message for a mere booking.
+First everybody is found, see `searching`. Then room is booked in the mailbox of everybody, always in the order of their
+pids, so that two broadcasts never wait for each other. When everybody has room, nothing awaits any more until everybody
+has the message. An end, a limit or a cancellation before that gives all rooms back.
+
+Where the policy is "block" one can wait for room. The other mailboxes are asked at the last moment, and their room is
+booked for that moment alone; nobody loses a message for a mere booking. One that drops its oldest message tells of it,
+and who hears that may send to the others: so those come last, when the room of the others is used.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-import attrs
-import outcome
 import trio
 
-from nursery_otp._policy.delivery import DELIVERED, BroadcastResult, SendOptions, Strategy
-from nursery_otp._runtime.calls import Call
+from nursery_otp._policy.delivery import DELIVERED, BroadcastResult
 from nursery_otp._runtime.context import process_of_task
 from nursery_otp._runtime.cycles import deadlock
 from nursery_otp._runtime.delivery import begin_span, context_of, end_span
 from nursery_otp._runtime.interrupts import protected
-from nursery_otp._runtime.limits import send_label
 from nursery_otp._runtime.mailbox import Booking
 from nursery_otp._runtime.messages import Envelope, MessageInfo
-from nursery_otp._runtime.parcels import SEND, Parcel, why_lost
+from nursery_otp._runtime.parcels import SEND, why_lost
 from nursery_otp._runtime.process import Process
+from nursery_otp._runtime.searching import BATCH, Finding, Obstacle, Order, Search, Sleeper
 from nursery_otp.errors import BroadcastFailed, DeliveryTimeout
 
-BATCH = 100
-"""How many recipients are seen to between two checkpoints."""
 WAITS = "block"
 TAKES_ALL = "drop_oldest"
-
-
-@attrs.frozen
-class Order:
-    """What a broadcast is to do."""
-
-    recipients: tuple[Any, ...]
-    message: object
-    info: MessageInfo | None
-    strategy: Strategy
-    options: SendOptions
-
-    @property
-    def correlation_id(self) -> str | None:
-        """What the message belongs to."""
-        return None if self.info is None else self.info.correlation_id
-
-    def limit_of(self, parcel: Parcel) -> float:
-        """How long it may take with this recipient, in seconds."""
-        within = self.options.within
-        return parcel.runtime.limits.of_send(parcel.address) if within is None else within
-
-
-@protected
-class Search(Parcel):
-    """A parcel that only looks where it would have to go, and there keeps the leave of the circuit breaker."""
-
-    __slots__ = ("found",)
-
-    def bind(self, process: Process) -> None:
-        """This is where it would have to go."""
-        if self.done:
-            return
-        if process.doomed or process.mailbox.closed:
-            self.fail(self.lost(process))
-        else:
-            self.found = process
-            self.reply(None)
-
-    def take(self, result: outcome.Outcome[Any]) -> None:
-        """The sender's side; the breaker is told later what became of it."""
-        Call.take(self, result)
-
-    def over(self, error: BaseException | None, *, guilty: bool = False) -> None:
-        """The broadcast is over; `guilty` if this recipient was in its way."""
-        passage, self.passage = self.passage, None
-        if passage is None:
-            return
-        if error is None or (guilty and isinstance(error, Exception)):
-            passage.over(error)
-        else:
-            passage.given_up()
 
 
 @protected
 class Hold:
     """What is booked with one process, for one or more addresses that lead there."""
 
-    __slots__ = ("_phases", "booking", "process", "searches")
+    __slots__ = ("_sleeper", "booking", "has_room", "process", "searches")
 
-    def __init__(self, phases: TwoPhases, process: Process) -> None:
-        self._phases = phases
+    def __init__(self, sleeper: Sleeper, process: Process) -> None:
+        self._sleeper = sleeper
         self.booking: Booking | None = None
+        self.has_room = False
         self.process = process
         self.searches: list[Search] = []
 
@@ -102,20 +49,28 @@ class Hold:
         """What the process was found by."""
         return self.searches[0].address
 
-    def book(self) -> bool:
-        """Have room kept; False if one has to wait for it in line."""
+    def book(self) -> None:
+        """Have room kept, at once or in turn; it `has_room` when that is so."""
         self.booking = Booking(len(self.searches), self)
         if self.process.mailbox.book(self.booking):
-            return True
-        self.process.mailbox.line_up(self.booking)
-        return False
+            self.has_room = True
+        else:
+            self.process.mailbox.line_up(self.booking)
+
+    def claim(self) -> None:
+        """Have the room kept that is there, where none was booked before."""
+        if self.booking is None and self.process.mailbox.overflow != TAKES_ALL:
+            self.booking = Booking(len(self.searches), self)
+            self.process.mailbox.keep_room(self.booking)
 
     def release(self) -> None:
         """Give the room back, or the place in the line."""
-        if self.booking is not None:
+        booking, self.booking = self.booking, None
+        if booking is not None:
             mailbox = self.process.mailbox
-            mailbox.leave_line(self)
-            mailbox.cancel_booking(self.booking)
+            if not self.has_room:
+                mailbox.leave_line(self)
+            mailbox.cancel_booking(booking)
 
     def refusal(self) -> Exception | None:
         """Why this process cannot get the message, if waiting for room would not help."""
@@ -138,7 +93,8 @@ class Hold:
 
     def admitted(self) -> None:
         """There was room at last."""
-        self._phases.wake(None)
+        self.has_room = True
+        self._sleeper.wake()
 
     def lost(self, process: Process) -> Exception:
         """The process has ended, or wants nothing more."""
@@ -146,7 +102,7 @@ class Hold:
 
     def fail(self, error: BaseException) -> bool:
         """That is in everybody's way."""
-        self._phases.wake((self.searches[0], error))
+        self._sleeper.wake((self.searches[0], error))
         return True
 
 
@@ -154,84 +110,69 @@ class Hold:
 class TwoPhases:
     """One broadcast."""
 
-    __slots__ = ("_left", "_order", "_task", "_wanted", "alarm", "holds", "obstacle", "searches")
+    __slots__ = ("_finding", "_holds", "_order", "_sleeper", "_wanted", "alarm", "searches")
 
     def __init__(self, order: Order) -> None:
         caller = process_of_task()
+        self._holds: dict[Process, Hold] = {}
         self._order = order
-        self._left = 0
-        self._task: trio.lowlevel.Task | None = None
+        self._sleeper = Sleeper()
         self._wanted: Hold | None = None
         self.alarm = 0
-        self.holds: dict[Process, Hold] = {}
-        self.obstacle: tuple[Search, Any] | None = None
-        self.searches = [Search(recipient, order.message, confirmed=False) for recipient in order.recipients]
-        for search in self.searches:
-            search.caller = caller
+        self.searches = [Search(recipient, order.message, caller) for recipient in order.recipients]
+        self._finding = Finding(order, self.searches, self._sleeper)
 
-    async def run(self) -> tuple[Search, Any] | None:
+    async def run(self) -> Obstacle | None:
         """Deliver to all, or tell who is in the way and why."""
         try:
-            obstacle = await self._find_all() or await self._book_all() or self._last_look()
-            if obstacle is None:
-                for hold in self.holds.values():
-                    hold.hand_over(self._order.message, self._order.info)
-            return obstacle
+            await self._finding.run()
+            await self._book_all()
+            return self._sleeper.obstacle or self._commit()
         finally:
-            self._let_go()
-
-    # ------------------------------------------------------------------------------------- who it is
-
-    async def _find_all(self) -> tuple[Search, Any] | None:
-        self._left = len(self.searches)
-        for number, search in enumerate(self.searches, start=1):
-            search.listener = self._found
-            search.start(self._order.limit_of(search))
-            if number % BATCH == 0:
-                await trio.lowlevel.checkpoint()
-        while self._left > 0 and self.obstacle is None:
-            await self._park()
-        return self.obstacle
-
-    def _found(self, search: Any) -> None:
-        self._left -= 1
-        error = search.failure()
-        self.wake(None if error is None else (search, error))
+            self._finding.end()
+            for hold in self._holds.values():
+                hold.release()
 
     # ------------------------------------------------------------------------------------- having room
 
-    async def _book_all(self) -> tuple[Search, Any] | None:
+    async def _book_all(self) -> None:
+        if self._sleeper.obstacle is not None:
+            return
         for search in self.searches:
-            if search.found not in self.holds:
-                self.holds[search.found] = Hold(self, search.found)
-            self.holds[search.found].searches.append(search)
+            if search.found not in self._holds:
+                self._holds[search.found] = Hold(self._sleeper, search.found)
+            self._holds[search.found].searches.append(search)
         # Every broadcast goes through the mailboxes in this order, so that no two of them wait for each other.
-        in_order = sorted(self.holds.values(), key=lambda hold: (id(hold.process.runtime), hold.process.pid))
+        in_order = sorted(self._holds.values(), key=lambda hold: (id(hold.process.runtime), hold.process.pid))
         for number, hold in enumerate(in_order, start=1):
             if number % BATCH == 0:
                 await trio.lowlevel.checkpoint()
-            error = hold.refusal()
-            if error is not None:
-                return hold.searches[0], error
-            if hold.process.mailbox.overflow == WAITS and not hold.book():
+            await self._book(hold)
+            if self._sleeper.obstacle is not None:
+                return
+
+    async def _book(self, hold: Hold) -> None:
+        error = hold.refusal()
+        if error is not None:
+            hold.fail(error)
+        elif hold.process.mailbox.overflow == WAITS:
+            hold.book()
+            if not hold.has_room:
                 await self._wait_for(hold)
-            if self.obstacle is not None:
-                return self.obstacle
-        return None
 
     async def _wait_for(self, hold: Hold) -> None:
         search, alarms = hold.searches[0], hold.process.runtime.alarms
         caller = search.caller
         cycle = deadlock(SEND, caller, hold.process)
         if cycle is not None:
-            self.obstacle = search, cycle
+            hold.fail(cycle)
             return
         self._wanted = hold
         alarms.arm(search.deadline, self)
         if caller is not None:
             caller.waits_for = self
         try:
-            await self._park()
+            await self._sleeper.until(lambda: hold.has_room)
         finally:
             alarms.disarm(self)
             self._wanted = None
@@ -247,40 +188,25 @@ class TwoPhases:
         """The limit has passed."""
         if self._wanted is not None:
             search = self._wanted.searches[0]
-            search.runtime.limits.count_fired(send_label(search.address), "send", search.limit)
-            self.wake((search, DeliveryTimeout(search.address, search.limit, "accepted", handling=False)))
+            search.runtime.limits.send_fired(search.address, search.limit)
+            self._wanted.fail(DeliveryTimeout(search.address, search.limit, "accepted", handling=False))
 
-    def _last_look(self) -> tuple[Search, Any] | None:
-        """Whether anything has changed while others were waited for; from here on nothing awaits."""
-        for hold in self.holds.values():
+    # ------------------------------------------------------------------------------------------ handing over
+
+    def _commit(self) -> Obstacle | None:
+        """See whether anything has changed while others were waited for; if not, all have it. Nothing here awaits."""
+        for hold in self._holds.values():
             error = hold.refusal()
             if error is not None:
                 return hold.searches[0], error
+        for hold in self._holds.values():
+            hold.claim()
+        # What follows may run code of users. The room of the first ones is theirs, and the last ones always have room.
+        for takes_all in (False, True):
+            for hold in self._holds.values():
+                if (hold.booking is None) == takes_all:
+                    hold.hand_over(self._order.message, self._order.info)
         return None
-
-    # ------------------------------------------------------------------------------------------ waiting
-
-    async def _park(self) -> None:
-        self._task = trio.lowlevel.current_task()
-        await trio.lowlevel.wait_task_rescheduled(self._abort)
-
-    def _abort(self, _raise_cancel: object) -> trio.lowlevel.Abort:
-        self._task = None
-        return trio.lowlevel.Abort.SUCCEEDED
-
-    def wake(self, obstacle: tuple[Search, Any] | None) -> None:
-        """Something has happened that was waited for, or that nobody hoped for."""
-        self.obstacle = self.obstacle or obstacle
-        task, self._task = self._task, None
-        if task is not None:
-            trio.lowlevel.reschedule(task)
-
-    def _let_go(self) -> None:
-        for search in self.searches:
-            search.listener = None
-            search.abandon()
-        for hold in self.holds.values():
-            hold.release()
 
 
 # ---------------------------------------------------------------------------------------- the outcome
@@ -306,15 +232,27 @@ async def all_or_nothing(order: Order) -> BroadcastResult:
         raise
     failure = None if obstacle is None else _failure(order, *obstacle)
     for search, span in spans.items():
-        guilty = obstacle is not None and search is obstacle[0]
-        error = obstacle[1] if obstacle is not None and guilty else failure
-        search.over(error, guilty=guilty)
+        error = obstacle[1] if obstacle is not None and search is obstacle[0] else failure
+        _tell_breaker(search, obstacle)
         search.runtime.delivery_counts.told(error)
         end_span(span, error)
     await trio.lowlevel.cancel_shielded_checkpoint()
     if failure is not None:
-        raise failure
+        try:
+            raise failure
+        finally:
+            del failure, error, obstacle  # its traceback refers to this frame, and only the collector undoes a cycle
     return BroadcastResult(order.strategy, order.recipients, (DELIVERED,) * len(order.recipients))
+
+
+def _tell_breaker(search: Search, obstacle: Obstacle | None) -> None:
+    """Whoever passed the gate with the one in the way shares the blame: only the first of them has the leave."""
+    if obstacle is None:
+        search.over(None)
+    else:
+        culprit, error = obstacle
+        guilty = search is culprit or (search.gate is not None and search.gate is culprit.gate)
+        search.over(error, guilty=guilty)
 
 
 def _failure(order: Order, culprit: Search, error: Exception) -> BroadcastFailed:

@@ -30,7 +30,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         try:
             return _run(arguments, output)
         finally:
-            output.flush()  # also after the help of a command, which ends the program
+            output.flush()
     except Unwritable as failure:
         output.abandon()
         output.error(PROGRAM, str(failure), failure.status)
@@ -50,25 +50,17 @@ def _run(arguments: list[str], output: Output) -> int:
     if arguments[:1] == ["--json"]:
         arguments = [*arguments[1:], "--json"]
     if arguments in ([], ["--json"]) or arguments[0] in {"-h", "--help"}:
-        _say(output, "help", _help())
+        output.text("help", _help())
         return 0 if arguments and arguments[0] != "--json" else 2
     if arguments[0] == "--version":
         version = import_module("importlib.metadata").version("nursery_otp")
-        _say(output, "version", f"{PROGRAM} {version}", version)
+        output.text("version", f"{PROGRAM} {version}", version)
         return 0
     if arguments[0] not in COMMANDS:
         raise Failure(f"no command {arguments[0]!r}; there is: {', '.join(COMMANDS)}", status=2)
     module = import_module(COMMANDS[arguments[0]][0])
     status: int = module.run(arguments[1:], output)
     return status
-
-
-def _say(output: Output, name: str, text: str, value: str | None = None) -> None:
-    if output.as_json:
-        output.json({name: value or text})
-        return
-    for line in text.split("\n"):
-        output.line(line)
 
 
 def _help() -> str:

@@ -9,7 +9,7 @@ import argparse
 
 from nursery_otp.cli import dlq_changes, dlq_looking
 from nursery_otp.cli.output import Failure, Output
-from nursery_otp.cli.parsing import Parser, duration, positive
+from nursery_otp.cli.parsing import HelpAsked, Parser, duration, positive
 from nursery_otp.errors import InvalidSpec, StoreError
 
 STATES = ("waiting", "retrying", "exhausted")
@@ -19,9 +19,12 @@ EPILOG = "Exit status: 0 done (or: would be done), 1 no such letters or failed, 
 
 def run(arguments: list[str], output: Output) -> int:
     """Run `dlq`; the exit status."""
-    options = _parsed(arguments)
     try:
+        options = _parsed(arguments)
         status: int = options.run(options, output)
+    except HelpAsked as asked:
+        output.text("help", str(asked))
+        return 0
     except StoreError as error:
         raise Failure(str(error)) from error
     except InvalidSpec as error:
@@ -68,7 +71,8 @@ def parser() -> Parser:
     command.add_argument(
         "--app",
         metavar="MODULE:FUNCTION",
-        help="deliver now, in the tree that this function returns (open_supervisor(...), with FILE as its store)",
+        help="deliver now, in the tree that this function returns (open_supervisor(...), with FILE as its store); "
+        "not while the program itself runs",
     )
 
     command = _command(commands, "purge", "remove letters for good", dlq_changes.purge_letters)

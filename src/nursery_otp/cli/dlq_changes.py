@@ -7,14 +7,18 @@ program cannot write meanwhile, no more is read in it than is needed; and saying
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from contextlib import nullcontext, redirect_stdout
+from typing import TYPE_CHECKING, Any
 
-from nursery_otp import RetryReport
 from nursery_otp.cli import letters
 from nursery_otp.cli.letters import check_missing, counted, selected
 from nursery_otp.cli.output import Failure, Output
 from nursery_otp.stores.files import LetterFile, LetterFilter, Outline
+
+if TYPE_CHECKING:
+    from nursery_otp.cli.dlq_app import Outcome
 
 SHORT = 500  # characters of a message that a table may show
 SHOWN = 20  # letters that a dry run shows one by one
@@ -77,25 +81,33 @@ def _chosen(
 
 def _deliver(options: argparse.Namespace, output: Output) -> int:
     """Deliver letters now; 0 only if all that were selected have been."""
-    from nursery_otp.cli import dlq_app  # the program's tree needs Trio, and this command only
-
     which = _checked(options)
-    with LetterFile(options.file) as file:
+    with LetterFile(options.file) as file, file.looking():
         chosen, skipped = _chosen(options, file, which, _why_not_sent)
-    report = RetryReport()
+    delivered: list[str] = []
+    failed: dict[str, str] = {}
+    gone: dict[str, str] = {}
     if chosen:
-        report = dlq_app.deliver(options.app, options.file, chosen)
-    skipped |= dict.fromkeys(report.skipped, "an earlier letter of its recipient failed")
+        outcome = _run_app(options, chosen)
+        delivered, failed, gone = outcome.delivered, outcome.failed, outcome.gone
+        skipped |= outcome.skipped
     if options.json:
-        done = {"action": "retry", "done": True, "letters": list(report.delivered), "failed": dict(report.failed)}
+        done = {"action": "retry", "done": True, "letters": delivered, "failed": failed, "gone": gone}
         output.json({"file": options.file, **done, "skipped": skipped})
     else:
-        for identity, why in report.failed.items():
-            output.line(f"failed: {identity}: {why}")
-        for identity, why in skipped.items():
-            output.line(f"left alone: {identity}: {why}")
-        output.line(f"{counted(len(report.delivered))} delivered" if chosen else "no such letters; nothing was changed")
-    return 0 if report.delivered and not report.failed and not report.skipped else 1
+        for what, letters_of_it in (("failed", failed), ("gone", gone), ("left alone", skipped)):
+            for identity, why in letters_of_it.items():
+                output.line(f"{what}: {identity}: {why}")
+        output.line(f"{counted(len(delivered))} delivered" if chosen else "no such letters; nothing was changed")
+    return 0 if delivered and not (failed or gone or skipped) else 1
+
+
+def _run_app(options: argparse.Namespace, chosen: Sequence[str]) -> Outcome:
+    """Have these letters delivered by the user's program, which must not print among our JSON."""
+    from nursery_otp.cli import app, dlq_app  # the program's tree needs Trio, and this command only
+
+    with redirect_stdout(sys.stderr) if options.json else nullcontext():
+        return dlq_app.deliver(app.App.load(options.app), options.file, chosen)
 
 
 def _checked(options: argparse.Namespace) -> LetterFilter:

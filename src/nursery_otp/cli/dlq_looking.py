@@ -34,7 +34,7 @@ def list_letters(options: argparse.Namespace, output: Output) -> int:
 
 def show_letter(options: argparse.Namespace, output: Output) -> int:
     """`dlq show`."""
-    with LetterFile(options.file) as file:
+    with LetterFile(options.file) as file, file.looking():
         found = next(file.select(LetterFilter(ids=[options.id])), None)
     if found is None:
         raise Failure(f"{options.file}: there is no letter {options.id!r}")

@@ -55,6 +55,14 @@ class Output:
         """Print a value for programs, on one line of ASCII."""
         write(json.dumps(value) + "\n")
 
+    def text(self, name: str, text: str, value: str | None = None) -> None:
+        """Print a text of several lines; as JSON, an object with `value`, or all of the text, under this name."""
+        if self.as_json:
+            self.json({name: text if value is None else value})
+            return
+        for line in text.rstrip("\n").split("\n"):
+            self.line(line)
+
     def table(self, head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         """Print a table that is no wider than the terminal: the last column is cut to what is left of the line."""
         for line in table_lines(head, rows, terminal_width()):

@@ -6,7 +6,7 @@ import argparse
 import re
 from typing import NoReturn
 
-from nursery_otp.cli.output import Failure, write
+from nursery_otp.cli.output import Failure
 
 UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0, "w": 604_800.0}
 MOST_DIGITS = 18  # what is longer may not fit 64 bits
@@ -14,16 +14,20 @@ DURATION = re.compile(r"(?:\d+(?:\.\d+)?[smhdw])+")
 PART = re.compile(r"(\d+(?:\.\d+)?)([smhdw])")
 
 
+class HelpAsked(Exception):
+    """Somebody wants to know how a command is used; the text says it."""
+
+
 class Parser(argparse.ArgumentParser):
-    """An argument parser whose errors are one line."""
+    """An argument parser whose errors are one line, and that leaves it to others to print and to end the program."""
 
     def error(self, message: str) -> NoReturn:
         """Wrong use."""
         raise Failure(f"{message} (see '{self.prog} --help')", status=2)
 
-    def print_help(self, _file: object = None) -> None:
-        """Print the help; argparse would not say if that is not possible."""
-        write(self.format_help())
+    def print_help(self, _file: object = None) -> NoReturn:
+        """`--help` was given."""
+        raise HelpAsked(self.format_help())
 
 
 def duration(text: str) -> float:

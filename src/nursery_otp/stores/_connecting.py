@@ -61,7 +61,7 @@ def connect(path: str, mode: Mode, *, immutable: bool = False, called: str | Non
     called = path if called is None else called
     _check_kind(path, called)
     at = os.fsencode(f"/{path.lstrip('/')}" if path.startswith("/") else path)  # "//tmp" would be a host
-    with advice(called, mode):
+    with advice(called, mode, place=path):
         connection = sqlite3.connect(
             f"file:{quote(at)}?mode={mode}{'&immutable=1' if immutable else ''}",
             uri=True,
@@ -94,28 +94,34 @@ def primary_code(error: sqlite3.Error) -> int:
 
 
 @contextmanager
-def advice(path: str, mode: Mode = "rwc") -> Iterator[None]:
-    """Turn errors of SQLite into `StoreError`s."""
+def advice(path: str, mode: Mode = "rwc", *, place: str | None = None) -> Iterator[None]:
+    """Turn errors of SQLite into `StoreError`s; `place` is where the file is, if that is not `path`."""
     try:
         yield
     except sqlite3.Error as error:
         if str(error).startswith(NOT_UTF8):
             raise StoreError(path, f"a letter is damaged ({error}); {CORRECT_IT}", lasting=True) from error
         code = primary_code(error)
-        problem = f"{_where(path, mode, code) or ADVICE.get(code, 'SQLite failed')} ({error})"
-        raise StoreError(path, problem, lasting=code in LASTING) from error
+        if code == sqlite3.SQLITE_CANTOPEN:
+            _check_place(path, path if place is None else place, mode, error)
+        raise StoreError(path, f"{ADVICE.get(code, 'SQLite failed')} ({error})", lasting=code in LASTING) from error
 
 
-def _where(path: str, mode: Mode, code: int) -> str | None:
-    """What is wrong with the path itself."""
-    if code != sqlite3.SQLITE_CANTOPEN:
-        return None
-    directory = os.path.dirname(path) or "."
-    if not os.path.isdir(directory):
-        return f"there is no directory {directory!r}; make it"
-    if mode != "rwc" and not os.path.exists(path):
-        return "there is no such file"
-    return None
+def _check_place(path: str, place: str, mode: Mode, error: sqlite3.Error) -> None:
+    """`StoreError` if it is the path itself that is wrong.
+
+    That there is no such directory is lasting trouble: nobody here makes one, so it is a slip of the pen most likely,
+    and to go on without the file would cost every letter at the end of the program.
+    """
+    directory = os.path.dirname(os.path.realpath(place))
+    try:
+        os.stat(os.path.join(directory, ""))
+    except (FileNotFoundError, NotADirectoryError):
+        raise StoreError(path, f"there is no directory {directory!r}; make it ({error})", lasting=True) from error
+    except OSError:
+        return  # it may be there: this user cannot see it
+    if mode != "rwc" and not os.path.exists(place):
+        raise StoreError(path, f"there is no such file ({error})") from error
 
 
 @contextmanager

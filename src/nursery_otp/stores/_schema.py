@@ -69,6 +69,9 @@ REMOVE = "DELETE FROM letters WHERE id = ?"
 SET = {column: f"?{number}" for number, column in enumerate(COLUMNS, start=1)}
 SET["requested"] = f"max({SET['requested']}, requested * (1 - ?{len(COLUMNS) + 1}))"  # the last says: answered
 UPDATE = f"UPDATE letters SET ({', '.join(SET)}) = ({', '.join(SET.values())}) WHERE id = ?1"  # noqa: S608
+# Somebody may have asked for delivery since a letter was added; adding it again does not undo that.
+REPLACE = ", ".join(f"{column} = excluded.{column}" for column in COLUMNS[1:] if column != "requested")
+REPLACE += ", requested = max(excluded.requested, requested)"
 
 # What the table fills in.
 DEFAULTS = {"recipient_kind": "name", **LetterRecord._field_defaults}
@@ -99,10 +102,9 @@ def insert(own: Sequence[str], common: Sequence[str], like_first: bool, rows: in
         marks = [f"?{len(common) + row * len(own) + number + 1}" for number in range(len(own))]
         again = [marks[own.index("first_failure")]] if like_first else []
         values.append(f"({', '.join([*shared, *marks, *again])})")
-    sets = ", ".join(f"{column} = excluded.{column}" for column in COLUMNS[1:])
     return (
         f"INSERT INTO letters ({', '.join([*common, *own, *more])}) VALUES {', '.join(values)} "  # noqa: S608
-        f"ON CONFLICT (id) DO UPDATE SET {sets}"
+        f"ON CONFLICT (id) DO UPDATE SET {REPLACE}"
     )
 
 

@@ -15,78 +15,18 @@ from decimal import Decimal
 from enum import Enum, Flag
 from json.encoder import encode_basestring as quote
 from pathlib import PosixPath, PurePath, PurePosixPath, PureWindowsPath, WindowsPath
-from typing import Any, NoReturn, TypeAlias
+from typing import Any, TypeAlias
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from nursery_otp import Message, Name, Ref
+from nursery_otp.stores._progress import MOST_DEEP, TOO_LONG, Problem, Writing
 from nursery_otp.stores._shapes import NotData, Shape, class_text, name_of, shape_of
 
-MOST_DEEP = 200
-MOST_LONG = 64 * 2**20  # characters of JSON, about
-LONG_PLACE = 200  # characters
-LONG_KEY = 60
+LONG_KEY = 60  # characters
 BIG = 2**63  # ints from here on are hexadecimal, as Python limits the length of decimal ones
 
 Writer: TypeAlias = Callable[[Any, "Writing"], str]
-
-
-class Problem(Exception):
-    """What cannot be stored, on its way up to the message; it collects where it was."""
-
-    def __init__(self, text: str, culprit: object) -> None:
-        super().__init__(text)
-        self.text = text
-        self.culprit = culprit
-        self.steps: list[str] = []
-        self.containers: list[object] = []
-
-    def inside(self, container: object, step: str) -> Problem:
-        """Note that the problem is in `container`, at `step`."""
-        self.steps.append(step)
-        self.containers.append(container)
-        self.culprit = container
-        return self
-
-    def place(self) -> str:
-        """Where it is, as one would write it in Python; in a structure that contains itself, where it begins again."""
-        seen: set[int] = set()
-        steps = ""
-        for container, step in zip(reversed(self.containers), reversed(self.steps), strict=True):
-            if id(container) in seen:
-                self.text = "the structure contains itself"
-                break
-            seen.add(id(container))
-            steps += step
-        place = steps.removeprefix(".") if steps.startswith((".args", ".kwargs")) else f"message{steps}"
-        return place if len(place) <= LONG_PLACE else f"{place[: LONG_PLACE // 2]}...{place[-LONG_PLACE // 2 :]}"
-
-
-class Writing:
-    """One message on its way to text: how deep it is by now, and how much more it may hold.
-
-    The values to begin with are those of the class, as one is made for every message; see `Writers`.
-    """
-
-    table: Writers
-    deep = 0
-    left = MOST_LONG
-
-    def enter(self, container: object, size: int) -> None:
-        """Begin a container with `size` elements."""
-        self.deep += 1
-        self.left -= 32 + 4 * size  # also a bound for the memory and the time that a web of shared parts takes
-        if self.left < 0 or self.deep > MOST_DEEP:
-            self.refuse(container)
-
-    def refuse(self, container: object) -> NoReturn:
-        """Say which bound is exceeded."""
-        if self.deep > MOST_DEEP:
-            raise Problem(f"nested more than {MOST_DEEP} deep", container)
-        raise Problem(TOO_LONG, container)
-
-
-TOO_LONG = f"the message is longer than {MOST_LONG // 2**20} MiB"
 
 
 class Writers(dict[type, Writer]):
@@ -266,6 +206,11 @@ def _object_writer(shape: Shape) -> Writer:
             for key, step, head in heads:  # noqa: B007 - the step is for the error
                 content = read(value, key)
                 parts.append(head + writing.table[type(content)](content, writing))
+        except _CannotRead as unreadable:
+            if writing.table.pickles:
+                writing.deep -= 1
+                return write_pickle(value, writing)
+            raise Problem(str(unreadable), None).inside(value, step) from unreadable.__cause__
         except Problem as problem:
             problem.inside(value, step)
             raise
@@ -275,11 +220,15 @@ def _object_writer(shape: Shape) -> Writer:
     return write_object
 
 
+class _CannotRead(Exception):
+    """A field of an object has no value, or does not say it."""
+
+
 def _field(value: object, field: str) -> Any:
     try:
         return getattr(value, field)
     except Exception as error:
-        raise Problem(f"cannot be read: {type(error).__name__}", None) from error
+        raise _CannotRead(f"cannot be read: {type(error).__name__}") from error
 
 
 def _enum_writer(cls: type[Enum]) -> Writer:

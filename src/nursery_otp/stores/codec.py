@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from nursery_otp import CannotLoad, CannotStore
+from nursery_otp.stores._progress import MOST_LONG, TOO_LONG, Problem
 from nursery_otp.stores._reading import Reader
-from nursery_otp.stores._writing import MOST_LONG, TOO_LONG, Problem, Writers
+from nursery_otp.stores._writing import Writers
 
 
 class MessageCodec:
@@ -15,7 +16,8 @@ class MessageCodec:
     Enum or Flag; objects of attrs classes, dataclasses, NamedTuples and msgspec Structs whose class can be found by its
     name in a module. Everything else cannot be stored: a `Ref`, functions, locks, open files, objects of other classes,
     subclasses of built-in types, structures that contain themselves, that are nested more than 200 deep, or that are
-    longer than about 64 MiB. With `pickle=True` a part that is not data is pickled, if that is possible.
+    longer than about 64 MiB. With `pickle=True` a part that is not data, or does not give its fields, is pickled, if
+    that is possible.
 
     A class is looked up only among the modules that the program has imported. Making an object again does not run its
     `__init__`, converters or validators (except `__post_init__` of msgspec Structs, which cannot be made otherwise).

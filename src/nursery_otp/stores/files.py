@@ -58,6 +58,17 @@ class Outline(NamedTuple):
     recipient_kind: str
     recipient: str
     has_message: bool
+    requested: bool
+
+
+class Stamp(NamedTuple):
+    """What tells that somebody has written a file, or put another one in its place."""
+
+    device: int
+    inode: int
+    size: int
+    written: int
+    has_log: bool
 
 
 class LetterFile:
@@ -68,7 +79,8 @@ class LetterFile:
 
     def __init__(self, path: str | os.PathLike[str], *, writable: bool = False) -> None:
         self.path = checked_path(path)
-        self._connection = connect(self.path, "rw") if writable else _for_reading(self.path)
+        self._stamp: Stamp | None = None  # of a file that is read without its locks
+        self._connection = connect(self.path, "rw") if writable else self._for_reading()
         try:
             with advice(self.path):
                 self._connection.execute("PRAGMA synchronous = FULL")
@@ -79,6 +91,23 @@ class LetterFile:
         except BaseException:
             self.close()
             raise
+
+    def _for_reading(self) -> sqlite3.Connection:
+        """A connection that changes no letter.
+
+        Not `mode=ro`: such a connection cannot tidy up when it is closed, and would leave FILE-wal and FILE-shm behind,
+        in the name of whoever looked. SQLite itself falls back to reading if the file may not be written.
+        """
+        try:
+            connection = connect(self.path, "rw")
+        except StoreError as error:
+            refused = isinstance(error.__cause__, sqlite3.Error) and primary_code(error.__cause__) in MAY_NOT_WRITE
+            self._stamp = _stamp(self.path)
+            if not refused or self._stamp is None or self._stamp.has_log:
+                raise
+            return connect(self.path, "ro", immutable=True)  # nobody has it open, as there would be a log
+        connection.execute("PRAGMA query_only = ON")
+        return connection
 
     def _bring_up_to_date(self, version: int, *, writable: bool) -> None:
         if not version or not writable:
@@ -99,6 +128,12 @@ class LetterFile:
     def close(self) -> None:
         """Let go of the file."""
         self._connection.close()
+
+    def openings(self) -> int:
+        """How often programs have opened the file as their store."""
+        with advice(self.path):
+            epoch: int = schema.value(self._connection, "SELECT epoch FROM store")
+            return epoch
 
     def count(self, which: LetterFilter) -> int:
         """How many letters these are."""
@@ -126,7 +161,8 @@ class LetterFile:
     def outline(self, which: LetterFilter, *, limit: int | None = None) -> Iterator[Outline]:
         """What `select` gives, in short: a tenth of the time if there are many."""
         where, parameters = which.where()
-        query = f"SELECT id, recipient_kind, recipient, message IS NOT NULL FROM letters WHERE {where}"  # noqa: S608
+        columns = "id, recipient_kind, recipient, message IS NOT NULL, requested <> 0"
+        query = f"SELECT {columns} FROM letters WHERE {where}"  # noqa: S608
         with advice(self.path):
             for row in self._connection.execute(
                 f"{query} ORDER BY seq LIMIT ?", [*parameters, -1 if limit is None else limit]
@@ -135,9 +171,15 @@ class LetterFile:
 
     @contextmanager
     def looking(self) -> Iterator[None]:
-        """What is read inside of it is how things were at one moment; others may write meanwhile."""
+        """What is read inside of it is how things were at one moment; others may write meanwhile.
+
+        `StoreError` at the end if they did so to a file that could only be read without its locks: what was read may be
+        of several moments then.
+        """
         with advice(self.path), transaction(self._connection, reading=True):
             yield
+        if self._stamp is not None and self._stamp != _stamp(self.path):
+            raise StoreError(self.path, "somebody wrote it while it was read; try again")
 
     @contextmanager
     def changing(self) -> Iterator[None]:
@@ -149,6 +191,10 @@ class LetterFile:
         """Ask the runtime that has the file open, or opens it next, to deliver these letters."""
         self._change("UPDATE letters SET requested = 1 WHERE id = ?", ids)
 
+    def withdraw(self, ids: Sequence[str]) -> None:
+        """Ask for these letters no more."""
+        self._change("UPDATE letters SET requested = 0 WHERE id = ? AND requested", ids)
+
     def remove(self, ids: Sequence[str]) -> None:
         """Remove these letters."""
         self._change(schema.REMOVE, ids)
@@ -158,18 +204,11 @@ class LetterFile:
             self._connection.executemany(statement, [schema.storable([identity]) for identity in ids])
 
 
-def _for_reading(path: str) -> sqlite3.Connection:
-    """A connection that changes no letter.
-
-    Not `mode=ro`: such a connection cannot tidy up when it is closed, and would leave FILE-wal and FILE-shm behind,
-    in the name of whoever looked. SQLite itself falls back to reading if the file may not be written.
-    """
+def _stamp(path: str) -> Stamp | None:
+    """How the file is now that is found there, behind all links; None if there is none."""
     try:
-        connection = connect(path, "rw")
-    except StoreError as error:
-        refused = isinstance(error.__cause__, sqlite3.Error) and primary_code(error.__cause__) in MAY_NOT_WRITE
-        if not refused or not os.path.exists(path) or os.path.exists(f"{os.path.realpath(path)}-wal"):
-            raise
-        return connect(path, "ro", immutable=True)  # nobody has it open, as there would be a log
-    connection.execute("PRAGMA query_only = ON")
-    return connection
+        found = os.stat(path)
+    except OSError:
+        return None
+    has_log = os.path.exists(f"{os.path.realpath(path)}-wal")
+    return Stamp(found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, has_log)

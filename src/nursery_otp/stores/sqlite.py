@@ -7,6 +7,7 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from itertools import groupby
+from threading import Lock
 from typing import Any
 
 from nursery_otp import (
@@ -21,17 +22,20 @@ from nursery_otp import (
     check_letter,
 )
 from nursery_otp.stores import _schema as schema
-from nursery_otp.stores._connecting import advice, checked_path, connect, transaction
+from nursery_otp.stores._connecting import advice, checked_path, connect, primary_code, transaction
 from nursery_otp.stores.codec import MessageCodec
 
 GONE = "it was removed or replaced while it was in use; what was in it is lost if nobody has it"
+IN_USE = "this SQLiteStore is in use already; give each tree one of its own, with a file of its own"
+_claiming = Lock()
 
 
 class SQLiteStore:
     """Keeps the dead letters of a runtime in a SQLite file (write-ahead log, every write synced to the disk).
 
-    `path` is the file; it is created if it is missing, its directory is not. Give each runtime a file of its own: two
-    may use one, and neither loses a letter, but both see all letters and both will try to deliver them.
+    `path` is the file; it is created if it is missing, its directory is not. A store belongs to one runtime at a time.
+    Give each runtime a file of its own, too: two stores may have the same one, and neither loses a letter, but both
+    runtimes will try to deliver what was in it when they opened it, and neither sees what the other adds.
 
     What a message may hold, and what happens when it is loaded, is said at `MessageCodec`. `pickle=True` also stores
     what is not data, as pickles; only use it if nobody else can write the file.
@@ -51,6 +55,7 @@ class SQLiteStore:
         codec = MessageCodec(pickle=pickle)
         self.encode = codec.encode
         self.decode = codec.decode
+        self._in_use = False
         self._connection: sqlite3.Connection | None = None
         self._file: tuple[int, int] | None = None  # which file the connection is to
         self._epoch = 0
@@ -63,8 +68,19 @@ class SQLiteStore:
         return f"SQLiteStore({self.path!r})"
 
     def open(self) -> OpenedStore:
-        """See `LetterStore.open`."""
-        self.close()
+        """See `LetterStore.open`. Lasting trouble if it is open: one connection must not serve two runtimes."""
+        with _claiming:
+            if self._in_use:
+                raise StoreError(self.path, IN_USE, lasting=True)
+            self._in_use = True
+        try:
+            return self._open()
+        except BaseException:
+            self.close()
+            raise
+
+    def _open(self) -> OpenedStore:
+        self._disconnect()  # somebody may have used it without opening it
         connection = self._connected()
         with self._careful(), transaction(connection):
             connection.execute("UPDATE store SET epoch = epoch + 1")
@@ -76,7 +92,7 @@ class SQLiteStore:
     def write(self, changes: Sequence[LetterChange]) -> None:
         """See `LetterStore.write`. `InvalidSpec` if a letter is wrong in itself."""
         connection = self._connected()
-        with self._careful():
+        with self._careful(), _naming_too_long(changes):
             try:
                 with transaction(connection):
                     _apply(connection, changes)
@@ -101,6 +117,10 @@ class SQLiteStore:
 
     def close(self) -> None:
         """See `LetterStore.close`."""
+        self._disconnect()
+        self._in_use = False
+
+    def _disconnect(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
             with suppress(sqlite3.Error):  # what was acknowledged is safe; a full disk may prevent the tidying up
@@ -120,7 +140,7 @@ class SQLiteStore:
     def _connected(self) -> sqlite3.Connection:
         """The connection; made anew after trouble, as SQLite's state may be part of it."""
         if self._connection is not None and self._file != _file_at(self._place):
-            self.close()
+            self._disconnect()
             raise StoreError(self.path, GONE)
         if self._connection is None:
             self._connection = self._connect()
@@ -152,8 +172,26 @@ class SQLiteStore:
             try:
                 yield
             except BaseException:
-                self.close()
+                self._disconnect()
                 raise
+
+
+@contextmanager
+def _naming_too_long(changes: Sequence[LetterChange]) -> Iterator[None]:
+    """What SQLite does not take for its length is a letter that is wrong in itself, and no trouble with the file."""
+    try:
+        yield
+    except (sqlite3.DataError, OverflowError) as error:
+        letters = [change.letter for change in changes if not isinstance(change, RemoveLetter)]
+        if not letters or (isinstance(error, sqlite3.Error) and primary_code(error) != sqlite3.SQLITE_TOOBIG):
+            raise
+        longest = max(letters, key=_length)
+        problem = f"too long for SQLite, with {_length(longest):,} characters ({error})"
+        raise InvalidSpec("letter", longest.id, problem) from error
+
+
+def _length(letter: LetterRecord) -> int:
+    return sum(len(field) for field in letter if isinstance(field, str))
 
 
 def _apply(connection: sqlite3.Connection, changes: Sequence[LetterChange]) -> None:
