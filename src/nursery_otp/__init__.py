@@ -419,6 +419,9 @@ from nursery_otp.errors import (
     HandlerTimeout as HandlerTimeout,
 )
 from nursery_otp.errors import (
+    HiddenError as HiddenError,
+)
+from nursery_otp.errors import (
     Ignore as Ignore,
 )
 from nursery_otp.errors import (

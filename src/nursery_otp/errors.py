@@ -3,6 +3,9 @@
 All derive from `OTPError`. Each also is what a Trio user already catches in such a case (`trio.TooSlowError`,
 `trio.WouldBlock`, `LookupError`, `ValueError`, `RuntimeError`), and each says what happened, to whom, and which
 number mattered.
+
+The texts are made with the errors: a ref that is printed later would also tell how its process has ended meanwhile. And
+what a user has put into an error must not keep it from being made, as it may be on its way to somebody who waits.
 """
 
 from __future__ import annotations
@@ -11,8 +14,8 @@ from typing import Any
 
 import trio
 
-from nursery_otp._policy.errors import Ignore, InvalidSpec, OTPError, RestartLimitReached
-from nursery_otp._policy.exits import ExitReason, Stop, error_of, safe_repr
+from nursery_otp._policy.errors import Ignore, InvalidSpec, OTPError, ReasonError, RestartLimitReached
+from nursery_otp._policy.exits import ExitReason, Stop, safe_repr, safe_str
 
 __all__ = [
     "AlreadyNamed",
@@ -31,6 +34,7 @@ __all__ = [
     "Deadlock",
     "DeliveryTimeout",
     "HandlerTimeout",
+    "HiddenError",
     "Ignore",
     "InvalidSpec",
     "LeakedResources",
@@ -56,16 +60,6 @@ __all__ = [
     "SupervisorEnded",
     "UnknownOperation",
 ]
-
-
-class _ReasonError(OTPError):
-    """Carries an exit reason; the exception inside the reason becomes the cause."""
-
-    def __init__(self, subject: Any, reason: ExitReason) -> None:
-        super().__init__(subject, reason)
-        self.subject = subject
-        self.reason = reason
-        self.__cause__ = error_of(reason)
 
 
 # ------------------------------------------------------------------------------- where code may run
@@ -105,78 +99,64 @@ class NoProcess(OTPError, LookupError):
     """Nobody is at this address. OTP: `noproc`."""
 
     def __init__(self, address: Any, operation: str = "") -> None:
-        super().__init__(address, operation)
+        what = f"{operation}: " if operation else ""
+        named = hasattr(type(address), "text")
+        hint = "; none has been started with this name, or it has ended" if named else ""
+        super().__init__(f"{what}no process at {safe_str(address)}{hint}")
         self.address = address
         self.operation = operation
-
-    def __str__(self) -> str:
-        what = f"{self.operation}: " if self.operation else ""
-        return f"{what}no process at {self.address}"
 
 
 class NameTaken(OTPError, ValueError):
     """Another process holds this name, or a supervisor keeps it for a child that it is restarting."""
 
     def __init__(self, name: Any, holder: Any) -> None:
-        super().__init__(name, holder)
+        super().__init__(f"name {safe_str(name)!r} is taken by {safe_str(holder)}")
         self.name = name
         self.holder = holder
-
-    def __str__(self) -> str:
-        return f"name {str(self.name)!r} is taken by {self.holder}"
 
 
 class AlreadyNamed(OTPError, ValueError):
     """A process has at most one name, and this one has one."""
 
     def __init__(self, target: Any, name: Any) -> None:
-        super().__init__(target, name)
+        super().__init__(f"{safe_str(target)} is registered as {safe_str(name)!r} already; unregister that first")
         self.target = target
         self.name = name
-
-    def __str__(self) -> str:
-        return f"{self.target} is registered as {str(self.name)!r} already; unregister that first"
 
 
 class MailboxFull(OTPError, trio.WouldBlock):
     """The mailbox holds as many messages as it may, and the message was not accepted."""
 
     def __init__(self, target: Any, capacity: float) -> None:
-        super().__init__(target, capacity)
+        super().__init__(f"mailbox of {safe_str(target)} is full: {capacity:g} messages")
         self.target = target
         self.capacity = capacity
-
-    def __str__(self) -> str:
-        return f"mailbox of {self.target} is full: {self.capacity:g} messages"
 
 
 class MailboxOverflow(OTPError):
     """What a process crashes with when its mailbox overflows under the policy "crash"."""
 
     def __init__(self, capacity: float) -> None:
-        super().__init__(capacity)
+        super().__init__(f"more than {capacity:g} messages in the mailbox")
         self.capacity = capacity
-
-    def __str__(self) -> str:
-        return f"more than {self.capacity:g} messages in the mailbox"
 
 
 # -------------------------------------------------------------------------------------------- calls
 
 
-class CallExited(_ReasonError):
+class CallExited(ReasonError):
     """The process ended, for `reason`, before it answered. OTP: the caller exits with that reason."""
 
-    def __str__(self) -> str:
-        return f"{self.subject}: the process ended before it answered: {self.reason}"
+    def __init__(self, subject: Any, reason: ExitReason) -> None:
+        super().__init__(f"{safe_str(subject)}: the process ended before it answered", subject, reason)
 
 
 class CallTimeout(OTPError, trio.TooSlowError):
     """No answer within the limit. The server is unharmed, and may still do the work."""
 
     def __init__(self, operation: str, target: Any, limit: float) -> None:
-        # The text is made now, as that of Deadlock: a ref that ends later did not end before.
-        super().__init__(f"{operation}: no answer from {target} within {limit:g} s")
+        super().__init__(f"{operation}: no answer from {safe_str(target)} within {limit:g} s")
         self.operation = operation
         self.target = target
         self.limit = limit
@@ -186,8 +166,9 @@ class Deadlock(OTPError, RuntimeError):
     """This call would have closed a cycle of processes that wait for each other. OTP: it hangs until a timeout."""
 
     def __init__(self, operation: str, cycle: tuple[Any, ...]) -> None:
-        # The text is made now: later the refs would also tell how their processes ended.
-        super().__init__(f"{operation}: would wait for ever: {' -> '.join(map(str, cycle))}")
+        alone = all(member is cycle[0] for member in cycle)
+        hint = "; a process cannot wait for itself: inside of a server, use the methods of self" if alone else ""
+        super().__init__(f"{operation}: would wait for ever: {' -> '.join(map(safe_str, cycle))}{hint}")
         self.operation = operation
         self.cycle = cycle
 
@@ -196,24 +177,18 @@ class HandlerTimeout(OTPError, trio.TooSlowError):
     """A handler ran longer than its own limit; the server crashes with this, as its state cannot be trusted."""
 
     def __init__(self, operation: str, limit: float) -> None:
-        super().__init__(operation, limit)
+        super().__init__(f"{operation}: the handler ran longer than its limit of {limit:g} s")
         self.operation = operation
         self.limit = limit
-
-    def __str__(self) -> str:
-        return f"{self.operation}: the handler ran longer than its limit of {self.limit:g} s"
 
 
 class UnknownOperation(OTPError, TypeError):
     """The server has no such handler: the request was meant for another kind of server."""
 
     def __init__(self, target: Any, operation: str) -> None:
-        super().__init__(target, operation)
+        super().__init__(f"{safe_str(target)} has no handler for {operation}")
         self.target = target
         self.operation = operation
-
-    def __str__(self) -> str:
-        return f"{self.target} has no handler for {self.operation}"
 
 
 class BadReturn(OTPError, TypeError):
@@ -229,7 +204,7 @@ class BadReturn(OTPError, TypeError):
 # ------------------------------------------------------------------------------------------- sends
 
 
-class ProcessDown(OTPError, trio.BrokenResourceError):
+class ProcessDown(ReasonError, trio.BrokenResourceError):
     """The process has ended, or ended before it had handled the message: for `reason`.
 
     `target` is the address that the message was sent to, `ref` the process that was there.
@@ -238,12 +213,9 @@ class ProcessDown(OTPError, trio.BrokenResourceError):
     """
 
     def __init__(self, target: Any, reason: ExitReason, ref: Any) -> None:
-        # The text is made now, as that of Deadlock: a name may have another holder later.
-        super().__init__(f"send: {target} is down: {reason}")
+        super().__init__(f"send: {safe_str(target)} is down", target, reason)
         self.target = target
-        self.reason = reason
         self.ref = ref
-        self.__cause__ = error_of(reason)
 
 
 class DeliveryTimeout(OTPError, trio.TooSlowError):
@@ -255,7 +227,7 @@ class DeliveryTimeout(OTPError, trio.TooSlowError):
 
     def __init__(self, target: Any, limit: float, wanted: str, *, handling: bool) -> None:
         rest = "it is being handled still" if handling else "it was taken back"
-        super().__init__(f"send: not {wanted} by {target} within {limit:g} s; {rest}")
+        super().__init__(f"send: not {wanted} by {safe_str(target)} within {limit:g} s; {rest}")
         self.target = target
         self.limit = limit
         self.handling = handling
@@ -268,13 +240,10 @@ class CircuitOpen(OTPError, RuntimeError):
     """
 
     def __init__(self, target: Any, retry_after: float) -> None:
-        super().__init__(target, retry_after)
+        after = f"for another {retry_after:g} s" if retry_after > 0 else "until one send has gone through"
+        super().__init__(f"send: the circuit breaker of {safe_str(target)} is open {after}")
         self.target = target
         self.retry_after = retry_after
-
-    def __str__(self) -> str:
-        after = f"for another {self.retry_after:g} s" if self.retry_after > 0 else "until one send has gone through"
-        return f"send: the circuit breaker of {self.target} is open {after}"
 
 
 class BroadcastFailed(OTPError):
@@ -284,78 +253,63 @@ class BroadcastFailed(OTPError):
     """
 
     def __init__(self, strategy: str, recipients: int, failures: tuple[tuple[Any, Exception], ...]) -> None:
-        super().__init__(strategy, recipients, failures)
+        first = f": {safe_str(failures[0][1])}" if failures else ""
+        super().__init__(f"broadcast, {strategy}: {len(failures)} of {recipients} failed{first}")
         self.strategy = strategy
         self.recipients = recipients
         self.failures = failures
         if failures:
             self.__cause__ = failures[0][1]
 
-    def __str__(self) -> str:
-        first = f": {self.failures[0][1]}" if self.failures else ""
-        return f"broadcast, {self.strategy}: {len(self.failures)} of {self.recipients} failed{first}"
-
 
 # --------------------------------------------------------------------------------- starting, ending
 
 
-class StartFailed(_ReasonError):
+class StartFailed(ReasonError):
     """A process did not start; `reason` says why and `__cause__` is the exception that its start raised."""
+
+    def __init__(self, subject: Any, reason: ExitReason) -> None:
+        super().__init__(f"{safe_str(subject)} failed to start", subject, reason)
 
     @property
     def child_id(self) -> Any:
         """What failed: the id of the child, or the name of what was started."""
         return self.subject
 
-    def __str__(self) -> str:
-        return f"{self.subject} failed to start: {self.reason}"
-
 
 class StartIgnored(OTPError):
     """The process declined to be started (it raised `Ignore`)."""
 
     def __init__(self, subject: Any) -> None:
-        super().__init__(subject)
+        super().__init__(f"{safe_str(subject)} declined to be started (it raised Ignore)")
         self.subject = subject
-
-    def __str__(self) -> str:
-        return f"{self.subject} declined to be started (it raised Ignore)"
 
 
 class StartTimeout(OTPError, trio.TooSlowError):
     """The start took longer than `within`; the process was killed."""
 
     def __init__(self, subject: Any, limit: float) -> None:
-        super().__init__(subject, limit)
+        super().__init__(f"{safe_str(subject)} did not start within {limit:g} s and was killed")
         self.subject = subject
         self.limit = limit
-
-    def __str__(self) -> str:
-        return f"{self.subject} did not start within {self.limit:g} s and was killed"
 
 
 class StopTimeout(OTPError, trio.TooSlowError):
     """The process did not end within `within`; it still has been asked to."""
 
     def __init__(self, target: Any, limit: float) -> None:
-        super().__init__(target, limit)
+        super().__init__(f"{safe_str(target)} did not stop within {limit:g} s")
         self.target = target
         self.limit = limit
-
-    def __str__(self) -> str:
-        return f"{self.target} did not stop within {self.limit:g} s"
 
 
 class AlreadyStarted(OTPError):
     """A process with this name or child id runs already: `ref`."""
 
     def __init__(self, subject: Any, ref: Any) -> None:
-        super().__init__(subject, ref)
+        super().__init__(f"{safe_str(subject)!r} is started already: {safe_str(ref)}")
         self.subject = subject
         self.ref = ref
-
-    def __str__(self) -> str:
-        return f"{str(self.subject)!r} is started already: {self.ref}"
 
 
 # -------------------------------------------------------------------------------------- supervisors
@@ -365,11 +319,8 @@ class _ChildError(OTPError):
     _text = ""
 
     def __init__(self, child_id: Any) -> None:
-        super().__init__(child_id)
+        super().__init__(f"child {safe_repr(child_id)} {self._text}")
         self.child_id = child_id
-
-    def __str__(self) -> str:
-        return f"child {self.child_id!r} {self._text}"
 
 
 class AlreadyPresent(_ChildError, ValueError):
@@ -407,18 +358,19 @@ class MaxChildrenReached(OTPError, RuntimeError):
     """A dynamic supervisor has as many children as it may have."""
 
     def __init__(self, limit: float) -> None:
-        super().__init__(limit)
+        super().__init__(f"the supervisor has all the children it may have: max_children={limit:g}")
         self.limit = limit
 
-    def __str__(self) -> str:
-        return f"the supervisor has all the children it may have: max_children={self.limit:g}"
+
+class SupervisorEnded(ReasonError):
+    """The root supervisor (`subject`) ended in a way nobody asked for, with `reason`."""
+
+    def __init__(self, subject: Any, reason: ExitReason) -> None:
+        super().__init__("the root supervisor ended", subject, reason)
 
 
-class SupervisorEnded(_ReasonError):
-    """The root supervisor ended in a way nobody asked for, with `reason`."""
-
-    def __str__(self) -> str:
-        return f"{self.subject} ended: {self.reason}"
+class HiddenError(OTPError):
+    """Stands in the report of a crash for an exception that `format_status` did not show as it is."""
 
 
 class LeakedResources(OTPError, RuntimeError):
@@ -432,11 +384,10 @@ class LetterNotFound(OTPError, LookupError):
     """The dead-letter queue has no such letter, or not any more."""
 
     def __init__(self, identity: str) -> None:
-        super().__init__(identity)
+        super().__init__(
+            f"no dead letter {identity!r}: it has been delivered, purged, expired or evicted, or never was"
+        )
         self.identity = identity
-
-    def __str__(self) -> str:
-        return f"no dead letter {self.identity!r}: it has been delivered, purged, expired or evicted, or never was"
 
 
 # -------------------------------------------------------------------------------------------- stores
@@ -451,25 +402,19 @@ class StoreError(OTPError):
     """
 
     def __init__(self, store: str, problem: str, *, lasting: bool = False) -> None:
-        super().__init__(store, problem)
+        super().__init__(f"{store}: {problem}")
         self.store = store
         self.problem = problem
         self.lasting = lasting
-
-    def __str__(self) -> str:
-        return f"{self.store}: {self.problem}"
 
 
 class CannotStore(OTPError, TypeError):
     """A message cannot be kept as data: `place` is where inside of it, `problem` is what is there."""
 
     def __init__(self, place: str, problem: str) -> None:
-        super().__init__(place, problem)
+        super().__init__(f"{place}: {problem}")
         self.place = place
         self.problem = problem
-
-    def __str__(self) -> str:
-        return f"{self.place}: {self.problem}"
 
 
 class CannotLoad(OTPError, ValueError):

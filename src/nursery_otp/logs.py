@@ -19,6 +19,8 @@ from nursery_otp.errors import InvalidSpec
 __all__ = ["add_process_info", "log_events"]
 
 _PLAIN = (str, int, float, bool, type(None))
+_PARAMETERS = ("self", "event", "method_name")
+"""What the methods of structlog's loggers call their own parameters."""
 _LEVELS = ("debug", "info", "warning", "error", "critical")
 
 
@@ -41,8 +43,8 @@ def log_events(
     """Write a log line for every event with one of these names, or whose name begins with it; returns what ends that.
 
     The line's event is the name with dots; measurements and metadata are its fields, as plain values or their `repr`.
-    `logger` is structlog's unless given, `runtime` the current one. Raises `InvalidSpec` for a name that no event has,
-    and for none at all.
+    A field of an event of your own that is called "event" is `event_` in the line. `logger` is structlog's unless
+    given, `runtime` the current one. Raises `InvalidSpec` for a name that no event has, and for none at all.
     """
     if not names:
         raise InvalidSpec("names", names, "must be at least one, such as ('nursery_otp', 'process')")
@@ -53,8 +55,7 @@ def log_events(
 
     def handler(name: tuple[str, ...], measurements: Mapping[str, Any], metadata: Mapping[str, Any]) -> None:
         fields = {**measurements, **metadata}
-        shown = {key: value if isinstance(value, _PLAIN) else repr(value) for key, value in fields.items()}
-        write(".".join(name), **shown)
+        write(".".join(name), **{_key(key): _shown(value) for key, value in fields.items()})
 
     detach: list[Callable[[], None]] = []
     try:
@@ -69,3 +70,17 @@ def log_events(
             undo()
 
     return end
+
+
+def _key(key: str) -> str:
+    return f"{key}_" if key in _PARAMETERS else key
+
+
+def _shown(value: object) -> object:
+    """A plain value, or the repr; one that fails must not cost the lines of all events that come later."""
+    if isinstance(value, _PLAIN):
+        return value
+    try:
+        return repr(value)
+    except Exception as error:
+        return f"<{type(value).__name__} whose repr raised {type(error).__name__}>"

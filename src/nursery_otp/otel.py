@@ -181,8 +181,26 @@ def _attributes(message: TracedMessage, operation: str, kind: str) -> dict[str, 
 
 
 def _finish(span: Span, error: BaseException | None) -> None:
-    if error is not None:
+    """End a span, whatever the error is like: what is wrong with one of the application's must not end tracing."""
+    try:
+        if error is not None:
+            span.set_attribute("error.type", type(error).__qualname__)
+            span.set_status(StatusCode.ERROR, _text_of(error) or type(error).__name__)
+            _record(span, error)
+    finally:
+        span.end()
+
+
+def _record(span: Span, error: BaseException) -> None:
+    try:
         span.record_exception(error)
-        span.set_attribute("error.type", type(error).__qualname__)
-        span.set_status(StatusCode.ERROR, str(error) or type(error).__name__)
-    span.end()
+    except Exception:
+        attributes = {"exception.type": type(error).__qualname__, "exception.message": _text_of(error)}
+        span.add_event("exception", attributes)
+
+
+def _text_of(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception as problem:
+        return f"<{type(error).__name__} whose text raised {type(problem).__name__}>"

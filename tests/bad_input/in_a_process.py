@@ -4,7 +4,7 @@ import trio
 
 import nursery_otp as otp
 from nursery_otp import InvalidSpec, Name, NoProcess
-from tests.bad_input.world import NO_NAME, NOT_CALLABLE, SECONDS, Case, Counter, invalid, no_address
+from tests.bad_input.world import ABSENT, ITSELF, NO_NAME, NOT_CALLABLE, SECONDS, Case, Counter, invalid, no_address
 
 IN_A_PROCESS = [
     no_address("monitor", lambda _w: otp.monitor(5)),
@@ -23,13 +23,18 @@ IN_A_PROCESS = [
         "{foreign} belongs to {ref}, not to <process#6>",
     ),
     invalid("trap word", lambda _w: otp.trap_exits("yes"), "enabled='yes': must be True or False"),
-    Case("link nobody", lambda _w: otp.link(Name("x")), NoProcess, "link: no process at x"),
+    Case(
+        "link nobody",
+        lambda _w: otp.link(Name("x")),
+        NoProcess,
+        "link: no process at x" + ABSENT,
+    ),
     Case("would block", lambda _w: otp.mailbox().receive_nowait(), trio.WouldBlock, ""),
     Case(
         "stop oneself",
         lambda _w: otp.stop(otp.current_ref()),
         otp.Deadlock,
-        "stop: would wait for ever: <process#6> -> <process#6>",
+        "stop: would wait for ever: <process#6> -> <process#6>" + ITSELF,
     ),
     invalid("spawn_link 5", lambda _w: otp.spawn_link(5), f"factory=5: {NOT_CALLABLE}"),
     invalid("start_link name", lambda _w: otp.start_link(Counter, name="x"), f"name='x': {NO_NAME}"),
@@ -45,13 +50,13 @@ IN_A_HANDLER = [
         "call oneself",
         lambda w: Counter.add(w.ref, 1),
         otp.Deadlock,
-        "Counter.add: would wait for ever: {ref} -> {ref}",
+        "Counter.add: would wait for ever: {ref} -> {ref}" + ITSELF,
     ),
     Case(
         "state of oneself",
         lambda w: otp.get_state(w.ref),
         otp.Deadlock,
-        "Counter.get_state: would wait for ever: {ref} -> {ref}",
+        "Counter.get_state: would wait for ever: {ref} -> {ref}" + ITSELF,
     ),
     Case(
         "somebody else's mailbox",

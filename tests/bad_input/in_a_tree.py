@@ -6,7 +6,18 @@ import trio
 
 import nursery_otp as otp
 from nursery_otp import Name, NoProcess
-from tests.bad_input.world import NO_NAME, NOT_CALLABLE, SECONDS, Case, Counter, World, invalid, no_address, outside
+from tests.bad_input.world import (
+    ABSENT,
+    NO_NAME,
+    NOT_CALLABLE,
+    SECONDS,
+    Case,
+    Counter,
+    World,
+    invalid,
+    no_address,
+    outside,
+)
 
 NAN = math.nan
 
@@ -96,7 +107,12 @@ IN_A_TREE = [
     # names
     invalid("register text", lambda w: otp.register("x", w.ref), "name='x': must be a Name"),
     invalid("unregister ref", lambda w: otp.unregister(w.ref), "name={ref}: must be a Name"),
-    Case("unregister nobody", lambda _w: otp.unregister(Name("x")), NoProcess, "unregister: no process at x"),
+    Case(
+        "unregister nobody",
+        lambda _w: otp.unregister(Name("x")),
+        NoProcess,
+        "unregister: no process at x" + ABSENT,
+    ),
     Case(
         "second name",
         lambda w: otp.register(Name("x"), w.ref),
@@ -266,7 +282,22 @@ IN_A_TREE = [
     invalid("delay text", lambda w: otp.send_after("1", w.ref, "x"), f"delay='1': {SECONDS}"),
     invalid("period of 0", lambda w: otp.send_interval(0, w.ref, "x"), "period=0: must be a number of seconds > 0"),
     invalid("stop within", lambda w: otp.stop(w.ref, within=NAN), f"within=nan: {SECONDS}"),
-    Case("send nobody", lambda _w: otp.send_nowait(Name("x"), 1), NoProcess, "send_nowait: no process at x"),
-    Case("call nobody", lambda _w: Counter.add(Name("x"), 1), NoProcess, "Counter.add: no process at x"),
-    Case("stop nobody", lambda _w: otp.stop(Name("x")), NoProcess, "stop: no process at x"),
+    Case(
+        "send nobody",
+        lambda _w: otp.send_nowait(Name("x"), 1),
+        NoProcess,
+        "send_nowait: no process at x" + ABSENT,
+    ),
+    Case(
+        "call nobody",
+        lambda _w: Counter.add(Name("x"), 1),
+        NoProcess,
+        "Counter.add: no process at x" + ABSENT,
+    ),
+    Case(
+        "stop nobody",
+        lambda _w: otp.stop(Name("x")),
+        NoProcess,
+        "stop: no process at x" + ABSENT,
+    ),
 ]

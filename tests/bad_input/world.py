@@ -143,6 +143,8 @@ NOT_CALLABLE = "must be callable (a class or a function, not what it returns)"
 NO_ADDRESS = "(expected a Ref, a Name, or an object with whereis())"
 NO_NAME = "must be a Name, such as Name('counter')"
 SECONDS = "must be a number of seconds >= 0"
+ABSENT = "; none has been started with this name, or it has ended"
+ITSELF = "; a process cannot wait for itself: inside of a server, use the methods of self"
 
 
 def not_in_process(function):

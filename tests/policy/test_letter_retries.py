@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nursery_otp._policy.dead_letters import AutomaticRetry
-from nursery_otp._policy.letter_retries import Candidate, due_at, next_round, plan_round, state_after_failure
+from nursery_otp._policy.letter_retries import Candidate, Round, due_at, next_round, state_after_failure
 from nursery_otp._policy.restarts import Backoff
 
 CANDIDATES = st.lists(
@@ -21,6 +21,14 @@ CANDIDATES = st.lists(
     ),
     max_size=12,
 ).map(lambda found: [each._replace(number=number) for number, each in enumerate(found)])
+
+
+def plan_round(candidates, now, busy=()):
+    """The round with all of them."""
+    planned = Round(now, set(busy))
+    for each in candidates:
+        planned.consider(each)
+    return planned
 
 
 def naive_round(candidates, now, busy=()):
@@ -60,7 +68,8 @@ def test_not_due():
         Candidate(4, "b", "waiting", 9.0),
     ]
 
-    assert ({"a": [1]}, 7.0) == plan_round(candidates, 5.0)
+    planned = plan_round(candidates, 5.0)
+    assert ({"a": [1]}, [2, 3, 4], 7.0) == (planned.lines, planned.left, planned.next_due)
     assert overtakes(naive_round(candidates, 5.0), candidates)
 
 
@@ -68,26 +77,47 @@ def test_exhausted():
     """An exhausted letter holds nobody back, and goes only if it is wanted."""
     candidates = [Candidate(1, "a", "exhausted", 0.0), Candidate(2, "a", "waiting", 0.0)]
 
-    assert ({"a": [2]}, math.inf) == plan_round(candidates, 0.0)
+    planned = plan_round(candidates, 0.0)
+    assert ({"a": [2]}, [], math.inf) == (planned.lines, planned.left, planned.next_due)
     assert {"a": [1, 2]} == plan_round([candidates[0]._replace(wanted=True), candidates[1]], 0.0).lines
 
 
-def test_busy():
-    """A line in which somebody is retrying is left alone."""
-    candidates = [Candidate(1, "a", "waiting", 0.0), Candidate(2, "b", "waiting", 0.0)]
+def test_being_handled():
+    """A letter that is being handled holds back those behind it, and nobody knows for how long."""
+    candidates = [Candidate(1, "a", "waiting", math.inf), Candidate(2, "a", "waiting", 0.0)]
+    planned = plan_round(candidates, 5.0)
 
-    assert {"b": [2]} == plan_round(candidates, 0.0, {"a"}).lines
+    assert ({}, [1, 2], math.inf, True) == (planned.lines, planned.left, planned.next_due, planned.blocked)
+
+
+def test_busy():
+    """A line in which somebody is retrying is left alone; a line in the plan is one until that is over."""
+    candidates = [Candidate(1, "a", "waiting", 0.0), Candidate(2, "b", "waiting", 0.0), Candidate(3, "a", "waiting", 9)]
+    busy = {"a"}
+    planned = Round(0.0, busy)
+    for each in candidates:
+        planned.consider(each)
+
+    assert ({"b": [2]}, [1, 3], math.inf) == (planned.lines, planned.left, planned.next_due)
+    assert planned.blocked
+    assert {"a", "b"} == busy
+    planned.over()
+    assert {"a"} == busy
 
 
 @given(CANDIDATES, st.integers(0, 9), st.sets(st.sampled_from("abc")))
 def test_rounds(candidates, now, busy):
     """Whatever there is: nobody is overtaken, what goes is due, and nothing that could go stays."""
-    lines, next_due = plan_round(candidates, now, busy)
+    planned = plan_round(candidates, now, busy)
+    lines, next_due = planned.lines, planned.next_due
     going = [number for line in lines.values() for number in line]
     by_number = {each.number: each for each in candidates}
     free = [each for each in candidates if each.line not in busy]
 
     assert not overtakes(lines, free)
+    assert sorted([*going, *planned.left]) == [
+        each.number for each in candidates if each.state == "waiting" or each.number in going
+    ]
     assert all(by_number[number].due <= now and by_number[number].line not in busy for number in going)
     assert all(line == sorted(line) for line in lines.values())
     assert next_due > now

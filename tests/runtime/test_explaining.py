@@ -233,7 +233,7 @@ async def test_overflow(tree):
     await ref.wait()
 
     first, because = str(explain(ref)).splitlines()
-    assert "<idle#2 ended: crashed(MailboxOverflow(1))>" == first
+    assert "<idle#2 ended: crashed(MailboxOverflow('more than 1 messages in the mailbox'))>" == first
     assert "more than 1 messages were in its mailbox, the last of them was sent at test_explaining.py:" in because
 
 

@@ -7,12 +7,15 @@ import trio
 from nursery_otp import (
     AutomaticRetry,
     Backoff,
+    CircuitBreaker,
     DeadLetterOptions,
+    DeliveryOptions,
     current_runtime,
     dead_letters,
     kill,
     open_supervisor,
     register,
+    send,
     spawn,
 )
 from tests.runtime.helpers import collect, idle
@@ -87,6 +90,24 @@ async def test_busy_line_is_not_forgotten(autojump_clock):
         spawn(collect, got, name=A)
         await trio.sleep(20)
         assert [1] == got
+        tree.shutdown()
+
+
+async def test_open_breaker(autojump_clock):
+    """While the circuit breaker of a recipient is open nothing is tried, and no attempt used up."""
+    breaker = CircuitBreaker(failures=1, cool_down=3600)
+    delivery, letters = DeliveryOptions(breaker=breaker), DeadLetterOptions(retry=AutomaticRetry())
+    async with open_supervisor(delivery=delivery, dead_letters=letters) as tree:
+        got = []
+        await send(A, "hello", on_error="dead_letter")
+        spawn(collect, got, name=A)
+        await trio.sleep(3000)
+        report = await dead_letters().retry()
+        assert ["CircuitOpen"] == [why.split(":")[0] for why in report.failed.values()]
+        assert ("waiting", 1, 0) == (dead_letters()[0].state, dead_letters()[0].attempts, check_sums().attempts)
+        await trio.sleep(700)
+        assert ["hello"] == got
+        assert 1 == check_sums().delivered
         tree.shutdown()
 
 
@@ -171,16 +192,16 @@ async def test_crashes_again_and_again(autojump_clock, monkeypatch):
     async with automatic(interval=1) as tree:
         got, crashes = [], []
         queue = dead_letters()
-        healthy = queue.retrying.look
+        healthy = queue.retrying._plan
 
         async def broken(*_args, **_options):
             crashes.append(trio.current_time())
             raise RuntimeError("planted")
 
-        monkeypatch.setattr(queue.retrying, "look", broken)
+        monkeypatch.setattr(queue.retrying, "_plan", broken)
         bury(1, recipient=A)
         await trio.sleep(500)
-        monkeypatch.setattr(queue.retrying, "look", healthy)
+        monkeypatch.setattr(queue.retrying, "_plan", healthy)
         spawn(collect, got, name=A)
         await trio.sleep(60)
         tree.shutdown()

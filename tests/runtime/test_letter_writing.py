@@ -72,9 +72,11 @@ async def test_request_between_two_attempts_to_write():
     async def body():
         bury(1, recipient=A)
         await settled()
+        assert len(disk.writes) == 1
         disk.by_hand("1-1", requested=True)
         assert await dead_letters().flush()
         await settled()
+        assert dead_letters()[0].attempts > 1
         assert await dead_letters().flush()
         assert 0 == await dead_letters().refresh()
 
@@ -90,9 +92,11 @@ async def test_answer_to_a_letter_whose_writing_is_in_doubt():
     async def body():
         bury(1, recipient=A)
         await settled()
+        assert len(disk.writes) == 1
         disk.by_hand("1-1", requested=True)
         assert 1 == await dead_letters().refresh()
         await settled()
+        assert dead_letters()[0].attempts > 1
         assert await dead_letters().flush()
         assert 0 == await dead_letters().refresh()
 

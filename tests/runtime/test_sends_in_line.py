@@ -1,18 +1,23 @@
 """What a send must not do: overtake, look twice, believe in a deadlock that is none, or take long to be given up."""
 
+import gc
 import sys
+from contextlib import suppress
+from typing import ClassVar
 
 import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
 from nursery_otp import (
+    CircuitBreaker,
     Deadlock,
     Delivery,
     GenServer,
     MailboxFull,
     MailboxOptions,
     Name,
+    OTPError,
     Stop,
     broadcast,
     call,
@@ -25,7 +30,9 @@ from nursery_otp import (
     open_supervisor,
     process_context,
     send,
+    send_after,
     send_nowait,
+    set_breaker,
     spawn,
     stop,
 )
@@ -113,6 +120,20 @@ async def test_no_overtaking(tree, autojump_clock, kind):
         assert "both" == box.take()
     assert ["both", "polite"] == box.items()
     assert not box.unusual
+
+
+@pytest.mark.parametrize("kind", OURS)
+async def test_room_made_by_a_handler(tree, mock_clock, kind):
+    """A handler of the overflow that makes room lets in whoever it was about."""
+    ref = spawn(idle, mailbox=MailboxOptions(kind=kind, capacity=1))
+    timer = send_after(1, ref, "tick")
+    await wait_all_tasks_blocked()
+    mock_clock.jump(1)
+    await wait_all_tasks_blocked()
+    current_runtime().telemetry.attach(("nursery_otp", "mailbox", "overflowed"), lambda *_: timer.cancel())
+
+    assert await send(ref, "hello", within=100)
+    assert ["hello"] == ref._process.mailbox.items()
 
 
 # ---------------------------------------------------------------------------------------- given up
@@ -254,3 +275,105 @@ async def test_message_in_terminate(tree):
         await trio.lowlevel.checkpoint()
     await stop(ref)
     assert ["k", (None, None)] == seen
+
+
+# ------------------------------------------------------------------------------------- who comes back
+
+
+async def test_nobody_is_lost_in_the_line(autojump_clock):
+    """A handler that makes room while somebody is let in may let in others, who may queue up again: nobody is lost."""
+    async with open_supervisor() as tree:
+        set_breaker(Name("r"), CircuitBreaker(failures=1, cool_down=5, buffer=10))
+        await send(Name("r"), 0, on_error="ignore")
+        go, got = trio.Event(), []
+
+        async def reader():
+            await go.wait()
+            while True:
+                got.append(await mailbox().receive())
+                await trio.sleep(100)
+
+        ref = spawn(reader, name=Name("r"), mailbox=MailboxOptions(capacity=2))
+        await wait_all_tasks_blocked()
+        send_nowait(ref, "first")
+        timer = send_after(0, ref, "tick")
+        await trio.sleep(1)
+        current_runtime().telemetry.attach(("nursery_otp", "send", "stop"), lambda *_: timer.cancel())
+        async with trio.open_nursery() as nursery:
+            for number in range(4):
+                nursery.start_soon(lambda number=number: send(Name("r"), number, within=1000))
+                await wait_all_tasks_blocked()
+            await trio.sleep(10)
+            go.set()
+        await trio.sleep(500)
+        assert ["first", 0, 1, 2, 3] == got
+        tree.shutdown()
+
+
+async def test_own_metadata(tree):
+    """What a receiver does to the metadata of a message is not seen by others who get it, or by the next attempt."""
+    seen = []
+
+    class Marks(GenServer):
+        def handle_info(self, message):
+            seen.append(dict(current_message().metadata))
+            current_message().metadata["mark"] = True
+
+    refs = [await tree.start(Marks, id=number) for number in range(2)]
+    await broadcast(refs, "hello", metadata={"order": 7})
+    await wait_all_tasks_blocked()
+    assert [{"order": 7}] * 2 == seen
+
+
+async def test_room_may_come_from_others(autojump_clock):
+    """Two who wait for room at each other are no deadlock while something that may be taken back fills a mailbox."""
+    ends = []
+
+    class Pusher(GenServer):
+        others: ClassVar = {}
+
+        async def handle_info(self, message):
+            if message == "go":
+                await trio.sleep(1)
+                ends.append(await send(self.others[current_ref()], "pushed", within=10))
+
+    async with open_supervisor() as tree:
+        first, second = [await tree.start(Pusher, id=n, mailbox=MailboxOptions(capacity=1)) for n in range(2)]
+        Pusher.others.update({first: second, second: first})
+        async with trio.open_nursery() as nursery:
+            await send(first, "go")
+            await wait_all_tasks_blocked()
+            nursery.start_soon(lambda: send(first, "in the way", confirm="handled", within=3, on_error="ignore"))
+            await send(second, "go")
+            await wait_all_tasks_blocked()
+            await send(second, "fills it")
+        await trio.sleep(10)
+        assert [True, True] == [bool(end) for end in ends]
+        tree.shutdown()
+
+
+# ------------------------------------------------------------------------------------------- garbage
+
+
+@pytest.mark.parametrize("strategy", [None, "best_effort", "at_least_one", "all_or_nothing"])
+@pytest.mark.parametrize("target", [Name("nobody"), None])
+async def test_no_garbage(tree, strategy, target):
+    """A send or broadcast, whether it fails or not, leaves nothing that only the garbage collector could free."""
+    target = target or spawn(idle)
+
+    async def once():
+        with suppress(OTPError):
+            if strategy is None:
+                await send(target, 1, metadata={"a": 1})
+            else:
+                await broadcast([target], 1, strategy=strategy)
+
+    await once()
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(10):
+            await once()
+        assert gc.collect() < 10
+    finally:
+        gc.enable()

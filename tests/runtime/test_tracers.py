@@ -213,7 +213,7 @@ def test_combined_is_checked():
     """It takes at least two tracers."""
     with pytest.raises(InvalidSpec, match="must be at least two"):
         CombinedTracer(ContextVarTracer([request_id]))
-    with pytest.raises(InvalidSpec, match="must be tracers"):
+    with pytest.raises(InvalidSpec, match="must be a Tracer, with all of its methods"):
         CombinedTracer(ContextVarTracer([request_id]), "no")
 
 

@@ -490,6 +490,7 @@ async def test_message_as_seen(tree, ledger):
     seen = []
     ledger.produce = lambda message: seen.append(message) or ["x"]
     ledger.enter = lambda context, message: seen.append(message)
+    ledger.leave = lambda *_about, **_how: None
     ref = await start(Desk, name=Name("desk"))
     seen.clear()
     await Desk.who(Name[Desk]("desk"))

@@ -11,12 +11,14 @@ from nursery_otp import (
     Crashed,
     Deadlock,
     DeliveryTimeout,
+    GenServer,
     MailboxFull,
     MailboxOptions,
     Name,
     NoProcess,
     ProcessDown,
     broadcast,
+    call,
     current_ref,
     current_runtime,
     delivery_statistics,
@@ -257,6 +259,43 @@ async def test_deadlock(tree):
     reason = await spawn(function, mailbox=MailboxOptions(capacity=1)).wait()
     assert isinstance(reason, Crashed)
     assert isinstance(reason.error.__cause__, Deadlock)
+
+
+async def test_deadlock_of_others(tree, autojump_clock):
+    """A call to somebody who waits for room at the caller, in a broadcast, is one too, and said at once."""
+    asked = []
+
+    async def caller():
+        await trio.sleep(1)
+        try:
+            await Asks.nothing(await_ref[0])
+        except Deadlock as error:
+            asked.append((trio.current_time() - began, len(error.cycle)))
+        asked.append(await mailbox().receive())
+        asked.append(await mailbox().receive())
+
+    class Asks(GenServer):
+        @call
+        def nothing(self) -> None: ...
+
+        async def handle_info(self, message):
+            await broadcast([target], "all", strategy="all_or_nothing")
+
+    await_ref, began = [], trio.current_time()
+    target = spawn(caller, mailbox=MailboxOptions(capacity=1))
+    send_nowait(target, "full")
+    await_ref.append(await tree.start(Asks))
+    send_nowait(await_ref[0], "go")
+    await trio.sleep(10)
+    assert [(1.0, 3), "full", "all"] == asked
+
+
+async def test_drop_oldest_twice(tree):
+    """A mailbox that would drop the first copy for the second has no room for both."""
+    ref = spawn(idle, mailbox=MailboxOptions(capacity=1, overflow="drop_oldest"))
+    with pytest.raises(BroadcastFailed, match="is full"):
+        await broadcast([ref, ref], "x", strategy="all_or_nothing")
+    assert [] == ref._process.mailbox.items()
 
 
 # --------------------------------------------------------------------------------------------- at random

@@ -102,9 +102,9 @@ class GenServer:
     def format_status(self, status: dict[str, Any]) -> dict[str, Any]:
         """What `get_status`, the report of a crash and logs show of this server; override it to leave secrets out.
 
-        `status` has the `state` (the attributes of the server, as a dict of its own) and, unless `get_status` asks, the
-        `message` that was being handled. Return it, changed as you like; a key that is left out is not shown.
-        OTP: `format_status/1`.
+        `status` has the `state` (the attributes of the server, as a dict of its own); in a log the `message` that is
+        being handled, and in the report of a crash the exception as `reason`, which may be replaced by another one or
+        by a text. Return it, changed as you like; a key that is left out is not shown. OTP: `format_status/1`.
         """
         return status
 

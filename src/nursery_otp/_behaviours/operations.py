@@ -13,6 +13,7 @@ from typing import Any, Concatenate, Generic, Literal, ParamSpec, Protocol, Type
 
 from nursery_otp._behaviours.instructions import Next
 from nursery_otp._policy import checks
+from nursery_otp._policy.exits import safe_repr
 from nursery_otp._policy.timeout_keys import Operation, OperationHandle
 from nursery_otp._policy.timeouts import WHILE_RESTARTING
 from nursery_otp._runtime.calls import Call, checked_limit
@@ -38,7 +39,9 @@ class _Handler(Generic[P, T]):
 
     def __init__(self, function: Callable[..., Any], *, follow_caller: bool = False) -> None:
         if not inspect.isfunction(function):
-            raise TypeError(f"@call and @cast are for methods written with def or async def, not for {function!r}")
+            raise TypeError(
+                f"@call and @cast are for methods written with def or async def, not for {safe_repr(function)}"
+            )
         if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
             raise TypeError(f"@call and @cast: {function.__name__} is a generator, and a request has one answer")
         checks.flag("follow_caller", follow_caller)

@@ -10,7 +10,7 @@ from nursery_otp._behaviours.child_requests import ChildCall
 from nursery_otp._behaviours.children import ChildCount, ChildInfo
 from nursery_otp._behaviours.supervisor_loop import SupervisorLoop
 from nursery_otp._policy import checks
-from nursery_otp._policy.exits import SHUTDOWN, as_reason
+from nursery_otp._policy.exits import SHUTDOWN, as_reason, safe_str
 from nursery_otp._policy.mailboxes import DEFAULT_MAILBOX, MailboxOptions
 from nursery_otp._policy.misnomers import supervisor_misnomer, supervisor_word
 from nursery_otp._policy.restarts import Backoff
@@ -208,7 +208,7 @@ class SupervisorHandle:
         return find_alive(self.address, "ref").ref
 
     def __repr__(self) -> str:
-        return f"<SupervisorHandle of {self.address}>"
+        return f"<SupervisorHandle of {safe_str(self.address)}>"
 
     def _supervisor(self) -> Process | None:
         process = find(self.address)
@@ -220,7 +220,7 @@ class SupervisorHandle:
 
     async def _ask(self, operation: str, *args: Any) -> Any:
         self._supervisor()
-        request = ChildCall(f"{operation} of {self.address}", operation, args, {}, self.address)
+        request = ChildCall(f"{operation} of {safe_str(self.address)}", operation, args, {}, self.address)
         request.line = line_of_caller()
         return await request.perform(math.inf)
 

@@ -6,6 +6,7 @@ import attrs
 
 from nursery_otp._behaviours.child_requests import ChildCall
 from nursery_otp._policy import supervision as s
+from nursery_otp._policy.exits import safe_repr
 from nursery_otp._runtime import log
 from nursery_otp._runtime.call_sites import place
 from nursery_otp._runtime.calls import Call
@@ -56,7 +57,7 @@ class SupervisorCauses:
 
     def restarting(self, key: object) -> int:
         """The incident that a child is restarted."""
-        return self._record("restart", f"{self._supervisor.ref} restarted {key!r}", self.number())
+        return self._record("restart", f"{self._supervisor.ref} restarted {safe_repr(key)}", self.number())
 
     def giving_up(self, report: s.Report) -> None:
         """The restart limit: from here on, that is why things are stopped."""

@@ -106,6 +106,11 @@ class SupervisorLoop:
         """The child whose start or stop is under way: what the supervisor waits for."""
         return self._busy_with
 
+    @property
+    def certain(self) -> bool:
+        """Whether only that child can end the wait."""
+        return True
+
     # ---------------------------------------------------------------------------- from start to end
 
     def bind(self, process: Process) -> None:

@@ -14,6 +14,7 @@ import attrs
 
 from nursery_otp._behaviours.server_loop import ServerLoop, SystemCall, TraceEvent
 from nursery_otp._policy import checks
+from nursery_otp._policy.exits import safe_repr
 from nursery_otp._runtime.calls import checked_limit
 from nursery_otp._runtime.refs import Address, Name, Ref, find
 
@@ -58,7 +59,9 @@ async def replace_state(target: Address[S], function: Callable[[S], S], *, withi
     def replace(loop: ServerLoop) -> S:
         new = function(copy.copy(cast("S", loop.server)))
         if not isinstance(new, type(loop.server)):
-            raise TypeError(f"replace_state: the function returned {new!r}, not a {type(loop.server).__name__}")
+            raise TypeError(
+                f"replace_state: the function returned {safe_repr(new)}, not a {type(loop.server).__name__}"
+            )
         loop.server = new
         return copy.copy(cast("S", new))
 

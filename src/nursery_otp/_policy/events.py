@@ -91,7 +91,7 @@ def _event(words: str, measurements: str, metadata: str, doc: str) -> Event:
 
 
 SINGLE = (
-    _event("process started", "", "ref label name supervisor", "The init of a process is over."),
+    _event("process started", "", "ref label name supervisor incarnation", "The init of a process is over."),
     _event("process ended", "handled", "ref reason", "A process has ended, for whatever reason."),
     _event("process crashed", "", "report", "A process has crashed, and its supervisor has decided."),
     _event("child restarted", "restarts allowed", "supervisor child reason", "A supervisor has restarted a child."),

@@ -19,6 +19,14 @@ def safe_repr(value: object) -> str:
         return f"<{type(value).__name__} whose repr raised {type(error).__name__}>"
 
 
+def safe_str(value: object) -> str:
+    """The text of any object, in the same way: of an address or an error, in the middle of a sentence."""
+    try:
+        return str(value)
+    except Exception as error:
+        return f"<{type(value).__name__} whose text raised {type(error).__name__}>"
+
+
 @attrs.frozen
 class Normal:
     """The process did what it had to do. OTP: `normal`."""
@@ -27,11 +35,14 @@ class Normal:
         return "normal"
 
 
-@attrs.frozen
+@attrs.frozen(repr=False)
 class Shutdown:
     """The process was asked to stop, and did; `detail` says more. OTP: `shutdown` and `{shutdown, Detail}`."""
 
     detail: object = None
+
+    def __repr__(self) -> str:
+        return f"Shutdown(detail={safe_repr(self.detail)})"
 
     def __str__(self) -> str:
         return "shutdown" if self.detail is None else f"shutdown({safe_repr(self.detail)})"

@@ -7,7 +7,7 @@ well, so that nobody is overtaken; only an exhausted letter, which may never go,
 from __future__ import annotations
 
 import math
-from collections.abc import Container, Hashable, Iterable
+from collections.abc import Hashable
 from typing import NamedTuple
 
 from nursery_otp._policy.dead_letters import AutomaticRetry
@@ -17,7 +17,8 @@ from nursery_otp._policy.letters import LetterState
 class Candidate(NamedTuple):
     """A letter that might be sent again: its number, its recipient's line, its state, and when it is due.
 
-    `wanted` means that somebody asked for this very letter: it goes though it is exhausted.
+    One that is being handled is never due. `wanted` means that somebody asked for this very letter: it goes though it
+    is exhausted.
     """
 
     number: int
@@ -27,27 +28,50 @@ class Candidate(NamedTuple):
     wanted: bool = False
 
 
-class Round(NamedTuple):
-    """One round of retries: the lines, each in order, and when the first of those that are left will be due."""
+class Round:
+    """One round of retries, planned letter by letter, so that nobody has to stop for all of them at once.
 
-    lines: dict[Hashable, list[int]]
-    next_due: float
+    `lines` are the letters that go, in order for each recipient; `left` are those that wait and stay, `next_due` is
+    when the first of these will be due, and `blocked` whether some stay because of what somebody else does. A line that
+    is in the plan is `busy` from then on: nobody else may plan for it.
+    """
 
+    def __init__(self, now: float, busy: set[Hashable]) -> None:
+        self.lines: dict[Hashable, list[int]] = {}
+        self.left: list[int] = []
+        self.next_due = math.inf
+        self.blocked = False
+        self._now = now
+        self._busy = busy
+        self._closed: set[Hashable] = set()
 
-def plan_round(candidates: Iterable[Candidate], now: float, busy: Container[Hashable] = ()) -> Round:
-    """Who goes now. Candidates come oldest first; in a line that is busy somebody is retrying already."""
-    lines: dict[Hashable, list[int]] = {}
-    closed: set[Hashable] = set()
-    next_due = math.inf
-    for number, line, state, due, wanted in candidates:
-        if line in busy or line in closed or (state == "exhausted" and not wanted):
-            continue
-        if due > now:
-            closed.add(line)
-            next_due = min(next_due, due)
-        else:
-            lines.setdefault(line, []).append(number)
-    return Round(lines, next_due)
+    def consider(self, candidate: Candidate) -> None:
+        """Whether this one goes. Candidates come oldest first; in a line that is busy somebody is retrying already."""
+        number, line, state, due, wanted = candidate
+        if state == "exhausted" and not wanted:
+            return
+        if self._open(line, due):
+            self._busy.add(line)
+            self.lines.setdefault(line, []).append(number)
+        elif state == "waiting":
+            self.left.append(number)
+
+    def _open(self, line: Hashable, due: float) -> bool:
+        if line in self._closed:
+            return False
+        if line in self._busy and line not in self.lines:
+            self.blocked = True
+            return False
+        if due > self._now:
+            self._closed.add(line)
+            self.next_due = min(self.next_due, due)
+            self.blocked = self.blocked or due == math.inf
+            return False
+        return True
+
+    def over(self) -> None:
+        """The lines are free again."""
+        self._busy.difference_update(self.lines)
 
 
 def state_after_failure(attempts: int, state: LetterState, max_attempts: float) -> LetterState:

@@ -180,7 +180,7 @@ def shown(given: object) -> str:
     """A key or an identifier as one would write it."""
     if isinstance(given, type):
         return given.__name__
-    return str(given) if isinstance(given, OperationHandle) else repr(given)
+    return str(given) if isinstance(given, OperationHandle) else safe_repr(given)
 
 
 # -------------------------------------------------------------------------------------- subjects

@@ -14,6 +14,7 @@ import attrs
 
 from nursery_otp._policy import checks
 from nursery_otp._policy.errors import InvalidSpec
+from nursery_otp._policy.exits import safe_repr, safe_str
 from nursery_otp._policy.suggestions import did_you_mean, nearest
 from nursery_otp._policy.timeout_keys import key_of, replaces
 from nursery_otp._policy.timeout_rules import Origin
@@ -108,8 +109,8 @@ def _check_known_tiers(tiers: Mapping[Any, Any], policy: Timeouts, source: str =
     for name, seconds in tiers.items():
         if name not in policy.tiers and name != "default":
             known = ", ".join(policy.tiers)
-            problem = f"is no tier; there are {known}{did_you_mean(str(name), policy.tiers)}{source}"
-            raise InvalidSpec(f"tiers[{name!r}]", seconds, problem)
+            problem = f"is no tier; there are {known}{did_you_mean(safe_str(name), policy.tiers)}{source}"
+            raise InvalidSpec(f"tiers[{safe_repr(name)}]", seconds, problem)
 
 
 # ------------------------------------------------------------------------------------------- file

@@ -15,6 +15,7 @@ import outcome
 import trio
 
 from nursery_otp._policy import checks
+from nursery_otp._policy.exits import safe_str
 from nursery_otp._runtime.causes import mark
 from nursery_otp._runtime.context import process_of_task, process_var, runtime_for, runtime_var
 from nursery_otp._runtime.cycles import deadlock, keeper_of
@@ -91,12 +92,17 @@ class Call(Carried):
     ledger_word = "call"
 
     @property
+    def certain(self) -> bool:
+        """Whether only the process that is called can end the wait."""
+        return True
+
+    @property
     def message(self) -> Any:
         """The request as a value: a `Message`."""
         return Message(self.operation, self.args, self.kwargs)
 
     def __repr__(self) -> str:
-        return f"<call {self.label} to {self.address}{', answered' if self.done else ''}>"
+        return f"<call {self.label} to {safe_str(self.address)}{', answered' if self.done else ''}>"
 
     # ---------------------------------------------------------------------------- the server's side
 

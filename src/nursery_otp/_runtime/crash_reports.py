@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
+from nursery_otp._policy.exits import safe_str
 from nursery_otp._runtime import log
 from nursery_otp._runtime.calls import Call
 from nursery_otp._runtime.messages import Envelope, Tick
 from nursery_otp._runtime.shown import cut, shown
+from nursery_otp.errors import HiddenError
 
 if TYPE_CHECKING:
     from nursery_otp._runtime.process import Process
@@ -20,9 +22,10 @@ class CrashReport:
     """What is known of a crash: one log entry `process_crashed`, and the metadata of the event of that name.
 
     `path` names the process by the ids of the supervisors above it and its own. `message` is what it was handling and
-    `state` what it was, both as `GenServer.format_status` shows them; None where there is none. `decision` is what the
-    supervisor does about it; `restarts` of `allowed` have happened within the supervisor's period. OTP: the error
-    report of a `gen_server` with the supervisor report that follows it.
+    `state` what it was, both as `GenServer.format_status` shows them; None where there is none. So is the `error`, a
+    `HiddenError` where it is not shown as it is. `decision` is what the supervisor does about it; `restarts` of
+    `allowed` have happened within the supervisor's period. OTP: the error report of a `gen_server` with the supervisor
+    report that follows it.
     """
 
     process: str
@@ -53,7 +56,7 @@ def payload(item: object) -> object:
 
 def crash_report(process: Process, error: BaseException) -> CrashReport:
     """The report of a process that is just ending. It is text, so that it shows the state of now."""
-    message, state = _status(process)
+    message, state, error = _status(process, error)
     return CrashReport(
         process=shown(process.ref),
         name=None if process.name is None else process.name.text,
@@ -65,8 +68,9 @@ def crash_report(process: Process, error: BaseException) -> CrashReport:
     )
 
 
-def _status(process: Process) -> tuple[str | None, str | None]:
-    status: dict[str, Any] = {} if process.handling is None else {"message": payload(process.handling)}
+def _status(process: Process, error: BaseException) -> tuple[str | None, str | None, BaseException]:
+    handling = process.handling
+    status: dict[str, Any] = {"reason": error} if handling is None else {"reason": error, "message": payload(handling)}
     describe = getattr(process.behaviour, "crash_status", None)
     if describe is not None:
         try:
@@ -76,9 +80,21 @@ def _status(process: Process) -> tuple[str | None, str | None]:
                 process.runtime.take_fatal(problem)
             # What was to be hidden is not known, so nothing is shown; the text of the problem may contain it as well.
             hidden = f"(not shown: format_status raised {type(problem).__name__})"
-            return hidden if status else None, hidden  # noqa: ASYNC104
+            return None if handling is None else hidden, hidden, _instead(error, hidden)  # noqa: ASYNC104
     message = shown(status["message"]) if "message" in status else None
-    return message, shown(status["state"]) if "state" in status else None
+    return message, shown(status["state"]) if "state" in status else None, _presentable(error, status)
+
+
+def _presentable(error: BaseException, status: dict[str, Any]) -> BaseException:
+    if "reason" not in status:
+        return _instead(error, "(not shown)")
+    reason = status["reason"]
+    return reason if isinstance(reason, BaseException) else _instead(error, shown(reason))
+
+
+def _instead(error: BaseException, text: str) -> HiddenError:
+    """Where it happened is no secret."""
+    return HiddenError(f"{type(error).__name__}: {text}").with_traceback(error.__traceback__)
 
 
 def path_of(process: Process) -> str:
@@ -95,7 +111,7 @@ def _part(process: Process) -> str:
     key = process.child_key
     if process.supervisor is None or key is None:
         return process.label
-    return f"{process.label}-{key}" if isinstance(key, int) else cut(str(key))
+    return f"{process.label}-{key}" if isinstance(key, int) else cut(safe_str(key))
 
 
 def write(process: Process, report: CrashReport) -> None:

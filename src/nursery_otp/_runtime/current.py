@@ -61,7 +61,9 @@ def current_message() -> MessageInfo | None:
     A server handles a message while its handler runs, a plain function from `receive` until it asks for the next one.
     """
     item = process_for("current_message").handling
-    return item.info if isinstance(item, Envelope | Parcel) else None
+    info = item.info if isinstance(item, Envelope | Parcel) else None
+    # The metadata is also that of others, who got the same message, and of the next attempt.
+    return None if info is None else attrs.evolve(info, metadata=dict(info.metadata))
 
 
 def process_info(ref: Address[Any]) -> ProcessInfo:

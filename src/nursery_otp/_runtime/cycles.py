@@ -46,6 +46,6 @@ def keeper_of(registry: Any, address: object) -> Process | None:
 
 def _next_link(link: Process) -> Process | None:
     waits = link.waits_for
-    if waits is None:
+    if waits is None or not waits.certain:
         return None
     return waits.process or keeper_of(link.runtime.registry, getattr(waits, "address", None))

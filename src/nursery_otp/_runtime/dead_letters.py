@@ -10,13 +10,11 @@ import builtins
 from collections.abc import Iterator, Mapping
 from typing import Any, TypeAlias, TypedDict, Unpack
 
-import attrs
 import trio
 
 from nursery_otp._policy import checks
 from nursery_otp._policy.dead_letters import DeadLetter, RetryReport
 from nursery_otp._policy.errors import InvalidSpec
-from nursery_otp._policy.letter_retries import plan_round
 from nursery_otp._policy.letters import STATES, LetterState
 from nursery_otp._runtime.context import process_for, runtime_for
 from nursery_otp._runtime.interrupts import protected
@@ -81,7 +79,10 @@ class DeadLetterQueue(LetterBox):
     def add_nowait(self, recipient: object, message: object, reason: str, **options: Unpack[LetterKeywords]) -> str:
         """`add`, without waiting for the store, which has the letter soon after; the id of the letter."""
         ended, *checked = _checked(recipient, reason, options)
-        return self.ids[self.put(ended, recipient, message, reason, *checked)]
+        if options:
+            return self.ids[self.put(ended, recipient, message, reason, *checked)]
+        self.runtime.sent += 1
+        return self.ids[self.bury(recipient, message, reason)]
 
     def put(self, ended: Process | None, recipient: object, *letter: Any) -> int:
         """Bury a message (the arguments of `bury`) that has to do with the end of a process, if one is given."""
@@ -142,13 +143,8 @@ class DeadLetterQueue(LetterBox):
         """
         numbers = self._select(identities, recipient, reason, state)
         wanted = bool(identities) or state == "exhausted"
-        candidates = await self.retrying.look(numbers, wanted=wanted, by_clock=None)
-        planned = plan_round(candidates, self._now(), self.retrying.busy)
-        chosen = {number for line in planned.lines.values() for number in line}
-        left = [each.number for each in candidates if each.number not in chosen and each.state == "waiting"]
-        skipped = tuple(self.ids[number] for number in left if number in self.letters)
-        report = await self.retrying.run(planned, self.options.concurrency)
-        return attrs.evolve(report, skipped=(*skipped, *report.skipped))
+        report, _ = await self.retrying.run(numbers, self.options.concurrency, wanted=wanted)
+        return report
 
     # --------------------------------------------------------------------------------- giving them up
 

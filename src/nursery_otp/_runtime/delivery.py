@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 import trio
 
@@ -19,6 +19,7 @@ from nursery_otp._policy.delivery import (
     checked_metadata,
     checked_word,
 )
+from nursery_otp._policy.exits import safe_repr
 from nursery_otp._runtime import log
 from nursery_otp._runtime.breakers import Breakers, logical
 from nursery_otp._runtime.calls import runtime_of
@@ -158,7 +159,7 @@ def context_of(span: SendSpan | None) -> TraceContext | None:
 class Errand:
     """One supervised send, from the first attempt to whatever it comes to."""
 
-    __slots__ = ("_context", "_found", "_info", "_message", "_options", "_parcel", "_recipient", "_runtime")
+    __slots__ = ("_context", "_found", "_handled", "_info", "_message", "_options", "_recipient", "_runtime")
 
     def __init__(
         self,
@@ -183,7 +184,7 @@ class Errand:
         self._runtime = runtime_of(recipient, SEND) if found is None else found.runtime
         self._info = MessageInfo(checked_metadata(metadata), correlation_id, idempotency_key)
         self._context: TraceContext | None = None
-        self._parcel: Parcel | None = None  # of the last attempt, if it took one
+        self._handled: Parcel | None = None  # though nobody waits for that any more
 
     async def run(self) -> Delivery:
         """Deliver the message; raises only what `on_error` lets through."""
@@ -217,7 +218,10 @@ class Errand:
                 return DELIVERED if attempt == 1 else Delivery(True, attempt)
             delay = options.delay(attempt, may_pass=may_pass(error, self._recipient), chance=runtime.random.random())
             if delay is None:
-                return await self._failed(error, attempt)
+                try:
+                    return await self._failed(error, attempt)
+                finally:
+                    del error  # its traceback refers to this frame, and only the collector undoes a cycle
             emit = runtime.telemetry.send_retried
             if emit is not None:
                 emit({"attempt": attempt + 1, "delay": delay}, {"recipient": self._recipient, "error": error})
@@ -237,10 +241,13 @@ class Errand:
                 await trio.lowlevel.cancel_shielded_checkpoint()
                 return None
         limit, found, self._found = self._options.within, self._found, None
-        self._parcel = parcel = Parcel(
-            self._recipient, self._message, info, confirmed=confirmed, context=self._context, hint=found
-        )
-        return await parcel.deliver(self._runtime.limits.of_send(self._recipient) if limit is None else limit)
+        if limit is None:
+            limit = self._runtime.limits.of_send(self._recipient)
+        parcel = Parcel(self._recipient, self._message, info, confirmed=confirmed, context=self._context, hint=found)
+        error = await parcel.deliver(limit)
+        if isinstance(error, DeliveryTimeout) and error.handling:
+            self._handled = parcel
+        return error
 
     def _info_for(self, attempt: int) -> MessageInfo | None:
         """What the handler shall see, if there is anything to see."""
@@ -255,7 +262,12 @@ class Errand:
         counts, on_error = self._runtime.delivery_counts, self._options.on_error
         if on_error == "raise" or not isinstance(error, FAILURES):
             counts.told(error)
-            self._raise(error, attempts)
+            if attempts > 1:
+                error.add_note(f"after {attempts} attempts")
+            try:
+                raise error
+            finally:
+                del error
         if on_error == "dead_letter":
             return await self._bury(error, attempts)
         counts.failure(error)
@@ -268,16 +280,10 @@ class Errand:
         self._runtime.count_dropped("send: given up")
         return Delivery(False, attempts, error)
 
-    @staticmethod
-    def _raise(error: Exception, attempts: int) -> NoReturn:
-        if attempts > 1:
-            error.add_note(f"after {attempts} attempts")
-        raise error
-
     async def _bury(self, error: Exception, attempts: int) -> Delivery:
         runtime, said = self._runtime, self._info
         queue, counts = runtime.dead_letters, runtime.delivery_counts
-        parcel = self._parcel if isinstance(error, DeliveryTimeout) and error.handling else None
+        parcel = self._handled
         if parcel is not None and parcel.done and parcel.failure() is None:
             counts.delivered += 1  # it was handled while this task was waking up
             return Delivery(True, attempts)
@@ -294,7 +300,7 @@ class Errand:
         return Delivery(False, attempts, error, letter)
 
     def _log(self, event: str, error: Exception, attempts: int, **more: Any) -> None:
-        recipient, kind = repr(self._recipient), type_of(self._message)
+        recipient, kind = safe_repr(self._recipient), type_of(self._message)
         log.write("warning", event, recipient=recipient, message_type=kind, error=str(error), attempts=attempts, **more)
 
 

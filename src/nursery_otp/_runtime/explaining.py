@@ -7,7 +7,7 @@ from typing import Any
 import trio
 
 from nursery_otp._policy.dead_letters import DeadLetter
-from nursery_otp._policy.exits import Normal
+from nursery_otp._policy.exits import Normal, safe_str
 from nursery_otp._runtime.causes import Explanation, Incident, origins
 from nursery_otp._runtime.context import runtime_for, runtime_var
 from nursery_otp._runtime.process import Process
@@ -75,7 +75,7 @@ def _gone(target: Any) -> Explanation:
 
 
 def _letter(letter: DeadLetter) -> Explanation:
-    text = f"dead letter {letter.id} to {letter.recipient}: {letter.cause or letter.reason}"
+    text = f"dead letter {letter.id} to {safe_str(letter.recipient)}: {letter.cause or letter.reason}"
     before = _nobody(letter) if letter.ref is None else explain(letter.ref)
     found = () if before is None else before.incidents
     time = found[0].time if found else 0.0

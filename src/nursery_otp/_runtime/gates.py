@@ -81,6 +81,12 @@ class Gate:
             return
         self.touched = self._breakers.runtime.now()
         passage = parcel.passage = Passage(self)
+        if self.is_open_to_all:  # as nearly always
+            passage.ticket = self.state.period
+            self._under_way += 1
+            parcel.set_out()
+            self._tidy()
+            return
         self.line[parcel] = passage
         self._walk()
         if parcel not in self.line:
@@ -116,7 +122,7 @@ class Gate:
     def let_go(self) -> None:
         """He does not any more."""
         self._under_way -= 1
-        self._walk()
+        self._tidy()
 
     def _walk(self) -> None:
         """Whoever may sets out, first come first served, and in the mailbox before the next one is asked."""

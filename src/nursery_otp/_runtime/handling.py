@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any
 
 import trio
@@ -11,10 +10,14 @@ from nursery_otp._runtime.calls import Call
 from nursery_otp._runtime.interrupts import protected
 from nursery_otp._runtime.messages import Envelope, Message, Tick
 from nursery_otp._runtime.parcels import Parcel
-from nursery_otp._runtime.tracing import MessageKind, TraceContext, TracedMessage, ask
+from nursery_otp._runtime.tracing import TraceContext, TracedMessage, ask
 
 if TYPE_CHECKING:
     from nursery_otp._runtime.process import Process
+
+
+_FAILED: Any = object()
+"""Not None, which a tracer may well give `leave`."""
 
 
 class Handling:
@@ -46,16 +49,11 @@ def operation_of(process: Process, item: object) -> str:
     return f"{process.label}.{message.operation}" if isinstance(message, Message) else type(message).__name__
 
 
-def _as_traced(process: Process, item: Any) -> TracedMessage:
+def _as_traced(process: Process, item: Any, carried: TraceContext) -> TracedMessage:
     message = item.message if isinstance(item, Call | Envelope | Tick) else item
-    kind: MessageKind = "cast" if isinstance(message, Message) else "send"
-    if isinstance(item, Tick):
-        kind = "interval" if item.timer.period < math.inf else "timer"
-    elif isinstance(item, Call) and not isinstance(item, Parcel):
-        kind = "call"
     info = getattr(item, "info", None) if isinstance(item, Envelope | Parcel) else None
     correlation_id = None if info is None else info.correlation_id
-    return TracedMessage(kind, process.name or process.ref, message, process.ref, None, correlation_id)
+    return TracedMessage(carried.kind, process.name or process.ref, message, process.ref, None, correlation_id)
 
 
 @protected
@@ -64,8 +62,9 @@ def enter(process: Process, item: object) -> Handling | None:
     carried, telemetry = carried_by(item), process.telemetry
     if carried is None or carried.tracer is not telemetry.tracer:
         return None
-    entered = ask(telemetry, carried.tracer, "enter", carried.context, _as_traced(process, item))
-    return None if entered is None else Handling(carried.tracer, entered)
+    traced = _as_traced(process, item, carried)
+    entered = ask(telemetry, carried.tracer, "enter", carried.context, traced, failed=_FAILED)
+    return None if entered is _FAILED else Handling(carried.tracer, entered)
 
 
 @protected

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 REMOVALS = ("delivered", "purged", "expired", "evicted")
 MEMORY_PREFIX = "0"
+USUAL = "noproc"
+"""The reason of most letters: how many they are is what remains, so that it need not be counted."""
 
 
 def new_token() -> str:
@@ -44,9 +46,9 @@ class LetterBox:
     def __init__(self, runtime: Runtime, options: DeadLetterOptions) -> None:
         self.options = options
         self.runtime = runtime
-        self._telemetry = runtime.telemetry
+        self.telemetry = runtime.telemetry
         self.letters: dict[int, Raw | Entry] = {}
-        self.reasons: defaultdict[str, int] = defaultdict(int)
+        self._other_reasons: defaultdict[str, int] = defaultdict(int)
         self.removed = dict.fromkeys(REMOVALS, 0)
         self.loaded = 0
         self.exhausted = 0
@@ -62,7 +64,7 @@ class LetterBox:
         self.last = 0
         self._oldest = self._young = 1
         self._aging: list[tuple[float, int]] = []  # a heap: when letters expire that do not in the order of numbers
-        self._capacity = options.capacity
+        self._full_at = options.capacity  # up to this number there is certainly room
         self._expires_at = born + options.expire_after  # nothing can expire before
         self.subscriptions = Subscriptions(runtime)
         self.retrying = Retrying(self)
@@ -88,24 +90,32 @@ class LetterBox:
         context: object = None,
     ) -> int:
         """Keep a message that nobody will handle (called by the runtime). Never waits and never raises."""
-        self.reasons[reason] += 1
         now = self._now()
         number = self.last = self.last + 1
         letters = self.letters
         letters[number] = (now, recipient, message, reason, info, cause, context)
-        if len(letters) > self._capacity or now >= self._expires_at:
+        if reason is not USUAL:
+            self._other_reasons[reason] += 1
+        if number > self._full_at or now >= self._expires_at:
             self._make_room(now)
         mirror = self.mirror
         if mirror is not None:
             mirror.pending[number] = NEW
             if mirror.idle is not None:
                 mirror.wake()
-        emit = self._telemetry.letter_added
+        emit = self.telemetry.letter_added
         if emit is not None:
             emit({"queued": len(letters)}, {"letter": self.view(number)})
         if self._followed:
             self._tell_added(number, now)
         return number
+
+    @property
+    def reasons(self) -> dict[str, int]:
+        """How many letters there have been for each reason."""
+        others = dict(self._other_reasons)
+        usual = self.last - sum(others.values()) + others.pop(USUAL, 0)
+        return {USUAL: usual, **others} if usual else others
 
     def _tell_added(self, number: int, now: float) -> None:
         if number not in self.letters:
@@ -126,8 +136,8 @@ class LetterBox:
             retrying=self.claimed,
             exhausted=exhausted,
             loaded=self.loaded,
-            added=sum(self.reasons.values()),
-            by_reason=dict(self.reasons),
+            added=self.last,
+            by_reason=self.reasons,
             attempts=self.retrying.attempts,
             unsaved=0 if mirror is None else mirror.waiting,
             not_stored=0 if mirror is None else len(mirror.not_stored),
@@ -169,7 +179,7 @@ class LetterBox:
 
     def remove(self, number: int, cause: LetterEventKind) -> None:
         """The letter leaves the queue."""
-        emit = self._telemetry.letter_removed
+        emit = self.telemetry.letter_removed
         if emit is not None:
             emit({"queued": len(self.letters) - 1}, {"letter": self.view(number), "cause": cause})
         if len(self.subscriptions):
@@ -188,17 +198,19 @@ class LetterBox:
 
     def _make_room(self, now: float) -> None:
         letters = self.letters
-        if len(letters) > self._capacity:
+        if len(letters) > self.options.capacity:
             oldest = self._oldest
             while oldest not in letters:
                 oldest += 1
             self._oldest = oldest + 1
-            plain = self._telemetry.letter_removed is None and not self._followed and self.mirror is None
-            if plain and type(letters[oldest]) is tuple:  # as `remove` does, where nobody looks or listens
+            emit = self.telemetry.letter_removed
+            if emit is None and not self._followed and self.mirror is None and type(letters[oldest]) is tuple:
+                # as `remove` does, where nobody looks or listens
                 del letters[oldest]
                 self.removed["evicted"] += 1
             else:
                 self.remove(oldest, "evicted")
+        self._full_at = self.last + self.options.capacity - len(letters)
         if now >= self._expires_at:
             self._expire(now)
 
@@ -270,4 +282,5 @@ class LetterBox:
         self.letters.update(own)
         self.loaded += len(found)
         self._oldest = 1 - len(found)
+        self._full_at = self.last  # see there, next time
         self._expires_at = -math.inf

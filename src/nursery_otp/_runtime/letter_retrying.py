@@ -9,27 +9,26 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import attrs
 import trio
 
 from nursery_otp._policy.dead_letters import AutomaticRetry, RetryReport, UnreadableMessage
-from nursery_otp._policy.letter_retries import Candidate, Round, due_at, next_round, plan_round, state_after_failure
+from nursery_otp._policy.letter_retries import Candidate, Round, due_at, next_round, state_after_failure
 from nursery_otp._runtime.context import process_var, runtime_var
 from nursery_otp._runtime.delivery import redeliver
 from nursery_otp._runtime.interrupts import protected
 from nursery_otp._runtime.letter_entries import Entry, line_of
+from nursery_otp._runtime.pacing import Pace
 from nursery_otp._runtime.parcels import Parcel
-from nursery_otp.errors import CannotLoad
+from nursery_otp.errors import CannotLoad, CircuitOpen
 
 if TYPE_CHECKING:
     from nursery_otp._runtime.letter_box import LetterBox
 
-PAUSE = 16
-"""Turns of the event loop between two attempts. Letters are in no hurry, and others share the loop."""
-LOOKS = 100
+LOOKS = 5
 """How many letters are looked at between two checkpoints."""
 BUSY_WAIT = 1.0
 """When to come back to letters that were asked for while somebody else was retrying their line."""
@@ -39,53 +38,16 @@ BUSY_WAIT = 1.0
 class _Outcomes:
     """What one run did so far."""
 
-    delivered: list[int] = attrs.field(factory=list)
-    failed: dict[int, str] = attrs.field(factory=dict)
-    skipped: list[int] = attrs.field(factory=list)
-    ids: dict[int, str] = attrs.field(factory=dict)
+    delivered: dict[int, str] = attrs.field(factory=dict)
+    failed: dict[int, tuple[str, str]] = attrs.field(factory=dict)
+    skipped: dict[int, str] = attrs.field(factory=dict)
 
     def report(self) -> RetryReport:
-        ids = self.ids
         return RetryReport(
-            delivered=tuple(ids[number] for number in sorted(self.delivered)),
-            failed={ids[number]: self.failed[number] for number in sorted(self.failed)},
-            skipped=tuple(ids[number] for number in sorted(self.skipped)),
+            delivered=tuple(identity for _, identity in sorted(self.delivered.items())),
+            failed=dict(found for _, found in sorted(self.failed.items())),
+            skipped=tuple(identity for _, identity in sorted(self.skipped.items())),
         )
-
-
-@protected
-class Pace:
-    """Lets one task pass every so many turns of the event loop, in the order in which they came."""
-
-    __slots__ = ("_line", "_taken")
-
-    def __init__(self) -> None:
-        self._taken = False
-        self._line: deque[trio.lowlevel.Task] = deque()
-
-    async def wait(self) -> None:
-        """Wait for one's turn."""
-        if self._taken:
-            await self._stand_in_line()
-        self._taken = True
-        try:
-            for _ in range(PAUSE):
-                await trio.lowlevel.checkpoint()
-        finally:
-            self._taken = False
-            if self._line:
-                self._taken = True
-                trio.lowlevel.reschedule(self._line.popleft())
-
-    async def _stand_in_line(self) -> None:
-        task = trio.lowlevel.current_task()
-        self._line.append(task)
-
-        def abort(_raise_cancel: object) -> trio.lowlevel.Abort:
-            self._line.remove(task)
-            return trio.lowlevel.Abort.SUCCEEDED
-
-        await trio.lowlevel.wait_task_rescheduled(abort)
 
 
 @protected
@@ -104,17 +66,44 @@ class Retrying:
 
     # --------------------------------------------------------------------------------------- a run
 
-    async def look(self, numbers: Sequence[int], *, wanted: bool, by_clock: AutomaticRetry | None) -> list[Candidate]:
-        """The letters as candidates; `by_clock` if they have to be due, else they are due now."""
-        queue, found = self.queue, []
+    async def run(
+        self, numbers: Sequence[int], concurrency: int, *, wanted: bool = False, by_clock: AutomaticRetry | None = None
+    ) -> tuple[RetryReport, Round]:
+        """Send those of these letters that may go, line by line; `by_clock` if they have to be due.
+
+        Nobody else sends letters of the same lines until this is over.
+        """
+        planned, outcomes = Round(self.queue.runtime.now(), self.busy), _Outcomes()
+        try:
+            await self._plan(planned, numbers, wanted, by_clock)
+            todo = deque(planned.lines.values())
+            if len(todo) == 1:
+                await self._work(todo, outcomes)
+            else:
+                async with trio.open_nursery() as nursery:
+                    for _ in range(min(concurrency, len(todo))):
+                        nursery.start_soon(self._work, todo, outcomes)
+        finally:
+            planned.over()
+        self._skip(planned.left, outcomes)
+        await trio.lowlevel.cancel_shielded_checkpoint()
+        return outcomes.report(), planned
+
+    async def _plan(
+        self, planned: Round, numbers: Sequence[int], wanted: bool, by_clock: AutomaticRetry | None
+    ) -> None:
+        queue = self.queue
         for count, number in enumerate(numbers, start=1):
             if number in queue.letters:
                 entry = queue.entry(number)
                 due = self._due(entry, by_clock)
-                found.append(Candidate(number, line_of(entry.recipient), entry.state, due, wanted))
+                planned.consider(Candidate(number, line_of(entry.recipient), entry.state, due, wanted))
             if count % LOOKS == 0:
                 await trio.lowlevel.checkpoint()
-        return found
+
+    def _skip(self, numbers: Iterable[int], outcomes: _Outcomes) -> None:
+        queue = self.queue
+        outcomes.skipped.update((number, queue.ids[number]) for number in numbers if number in queue.letters)
 
     def _due(self, entry: Entry, options: AutomaticRetry | None) -> float:
         if entry.claimed:
@@ -126,47 +115,32 @@ class Retrying:
             entry.due = due_at(options, entry.first_failure, entry.last_attempt, entry.attempts, chance)
         return entry.due
 
-    async def run(self, planned: Round, concurrency: int) -> RetryReport:
-        """Send these letters, line by line. The lines must not be busy; they are until this is over."""
-        lines = planned.lines
-        outcomes = _Outcomes(ids={number: self.queue.ids[number] for line in lines.values() for number in line})
-        todo = deque(lines.items())
-        self.busy.update(lines)
-        try:
-            if len(lines) == 1:
-                await self._work(todo, outcomes)
-            else:
-                async with trio.open_nursery() as nursery:
-                    for _ in range(min(concurrency, len(lines))):
-                        nursery.start_soon(self._work, todo, outcomes)
-        finally:
-            self.busy.difference_update(lines)
-        await trio.lowlevel.cancel_shielded_checkpoint()
-        return outcomes.report()
-
-    async def _work(self, todo: deque[tuple[Hashable, list[int]]], outcomes: _Outcomes) -> None:
+    async def _work(self, todo: deque[list[int]], outcomes: _Outcomes) -> None:
         while todo:
-            _, numbers = todo.popleft()
-            await self._send_line(deque(numbers), outcomes)
+            await self._send_line(deque(todo.popleft()), outcomes)
 
     async def _send_line(self, numbers: deque[int], outcomes: _Outcomes) -> None:
         while numbers:
             await self._pace.wait()
             number = numbers.popleft()
             if number in self.queue.letters and not await self._attempt(number, outcomes):
-                outcomes.skipped += [left for left in numbers if left in self.queue.letters]
+                self._skip(numbers, outcomes)
                 return
 
     async def _attempt(self, number: int, outcomes: _Outcomes) -> bool:
         """Send one letter; False if those behind it have to stay."""
-        entry = self.queue.entry(number)
+        entry, identity = self.queue.entry(number), self.queue.ids[number]
         error = await self._send(entry, number)
+        if isinstance(error, CircuitOpen):  # nothing was tried
+            outcomes.failed[number] = identity, f"{type(error).__name__}: {error}"
+            entry.due = self.queue.runtime.now() + error.retry_after
+            return False
         self.attempts += 1
         if error is None:
-            outcomes.delivered.append(number)
+            outcomes.delivered[number] = identity
             self._delivered(entry, number)
             return True
-        outcomes.failed[number] = f"{type(error).__name__}: {error}"
+        outcomes.failed[number] = identity, f"{type(error).__name__}: {error}"
         return self._failed(entry, number, error)
 
     async def _send(self, entry: Entry, number: int) -> Exception | None:
@@ -205,9 +179,6 @@ class Retrying:
                 self._delivered(entry, number)
             else:
                 self.queue.expire_late(number)
-            options = self.queue.options.retry
-            if options is not None and self._scope is not None:  # whoever waited behind it may be due
-                self._scope.deadline = min(self._scope.deadline, self._last_round + options.interval)
 
         parcel.afterwards(over)
 
@@ -303,8 +274,7 @@ class Retrying:
         queue, numbers = self.queue, sorted(self.requested)
         if not numbers:
             return
-        planned = plan_round(await self.look(numbers, wanted=True, by_clock=None), 0.0, self.busy)
-        await self.run(planned, queue.options.concurrency)
+        _, planned = await self.run(numbers, queue.options.concurrency, wanted=True)
         for number in (number for line in planned.lines.values() for number in line):
             if number in self.requested and number in queue.letters:  # it would have overtaken another one
                 self._answered(queue.entry(number), number)
@@ -319,14 +289,11 @@ class Retrying:
         earliest = self._last_round + options.interval
         if queue.runtime.now() < earliest:
             return earliest
-        candidates = await self.look(list(queue.letters), wanted=False, by_clock=options)
-        planned = plan_round(candidates, queue.runtime.now(), self.busy)
         self._last_round = queue.runtime.now()
+        _, planned = await self.run(list(queue.letters), options.concurrency, by_clock=options)
         if planned.lines:
-            await self.run(planned, options.concurrency)
             return self._last_round + options.interval
-        # Letters in lines that are busy are not in the plan, and may be due as soon as that is over.
-        soon = planned.next_due == math.inf or self.busy
+        soon = planned.next_due == math.inf or planned.blocked  # these may be due as soon as the others are done
         return next_round(self._last_round, options.interval, 0.0 if soon else planned.next_due)
 
     async def _sleep_until(self, deadline: float) -> None:

@@ -88,8 +88,8 @@ class Writer:
         try:
             self.store.write([change for _, change in changes])
         except InvalidSpec as error:
-            if len(changes) == 1:
-                not_stored[changes[0][0]] = str(error)
+            if len(changes) < 2:
+                not_stored |= {number: str(error) for number, _ in changes}
                 return 0
             middle = len(changes) // 2
             return self._write(changes[:middle], not_stored) + self._write(changes[middle:], not_stored)

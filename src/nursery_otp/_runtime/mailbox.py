@@ -235,11 +235,11 @@ class Mailbox(trio.abc.ReceiveChannel[Any]):
 
     def line_up(self, waiter: Waiter) -> None:
         """Be the last in the line."""
-        self.owner.overflowed()
         if self.line is None:
             self.line = OrderedDict()
         self.line[waiter.sender] = waiter
         self._changed()
+        self.owner.overflowed()  # not before: whoever hears of it may make room
 
     def leave_line(self, sender: object) -> bool:
         """Take back what is not accepted yet."""
@@ -249,13 +249,12 @@ class Mailbox(trio.abc.ReceiveChannel[Any]):
         return True
 
     def _admit(self) -> None:
-        """There may be room again."""
-        line = self.line
-        while line:
-            sender, waiter = next(iter(line.items()))
+        """There may be room again. Whoever is let in may have this done once more, or queue up again."""
+        while self.line:
+            sender, waiter = next(iter(self.line.items()))
             if len(self) + waiter.places > self.capacity:
                 return
-            del line[sender]
+            del self.line[sender]
             waiter.enter(self)
         self.line = None
         self._changed()
@@ -275,6 +274,11 @@ class Mailbox(trio.abc.ReceiveChannel[Any]):
         if self.line is not None:
             self._admit()
         return item
+
+    @property
+    def may_shrink(self) -> bool:
+        """Whether something is in it, or booked, that may be taken out by somebody else than the reader."""
+        return bool(self.booked) or any(isinstance(item, Parcel | Tick) for item in self.items())
 
     @property
     def bound(self) -> float:

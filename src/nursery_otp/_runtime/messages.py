@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from nursery_otp._policy import checks
-from nursery_otp._policy.exits import ExitReason
+from nursery_otp._policy.exits import ExitReason, safe_repr
 
 if TYPE_CHECKING:
     from nursery_otp._runtime.monitors import Monitor
@@ -78,7 +78,7 @@ class Message(tuple[str, tuple[Any, ...], dict[str, Any]]):
         return self[2]
 
     def __repr__(self) -> str:
-        given = [*map(repr, self.args), *(f"{key}={value!r}" for key, value in self.kwargs.items())]
+        given = [*map(safe_repr, self.args), *(f"{key}={safe_repr(value)}" for key, value in self.kwargs.items())]
         return f"Message({self.operation}({', '.join(given)}))"
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import outcome
 import trio
 
-from nursery_otp._policy.exits import is_normal
+from nursery_otp._policy.exits import is_normal, safe_str
 from nursery_otp._runtime.calls import Call
 from nursery_otp._runtime.context import process_of_task
 from nursery_otp._runtime.cycles import deadlock, keeper_of
@@ -63,7 +63,7 @@ class Parcel(Call):
         return self.content
 
     def __repr__(self) -> str:
-        return f"<parcel to {self.address}{', done' if self.done else ''}>"
+        return f"<parcel to {safe_str(self.address)}{', done' if self.done else ''}>"
 
     # ------------------------------------------------------------------------------------- its way
 
@@ -161,13 +161,18 @@ class Parcel(Call):
 
     def _wait(self, awaited: Process | None) -> bool:
         """From now on the sender waits for this process; False, and over, if that would be for ever."""
-        cycle = deadlock(SEND, self.caller, awaited)
+        cycle = deadlock(SEND, self.caller, awaited) if self.certain else None
         if cycle is not None:
             self.fail(cycle)
             return False
         if self.caller is not None and not self.keep_result:
             self.caller.waits_for = self
         return True
+
+    @property
+    def certain(self) -> bool:
+        """Whether only the recipient can end the wait. Room in its mailbox may come from others, too."""
+        return self.confirmed or self.process is None or not self.process.mailbox.may_shrink
 
     def item(self) -> object:
         """What the mailbox gets of a parcel that need not be handled."""

@@ -56,6 +56,10 @@ class Waiting(Protocol):
     def process(self) -> Process | None:
         """The other process, if it is known."""
 
+    @property
+    def certain(self) -> bool:
+        """Whether nobody else can end the wait."""
+
 
 @protected
 class Process:
@@ -193,9 +197,6 @@ class Process:
         self.task = trio.lowlevel.current_task()
         runtime_var.set(self.runtime)
         process_var.set(self)
-        tracer = self.telemetry.tracer
-        if tracer is not None:
-            forget_inherited(self.telemetry)
         reason: ExitReason = KILLED
         try:
             reason = await self._live()
@@ -212,6 +213,9 @@ class Process:
             return self._interrupted or KILLED  # a signal came before the first step
         # Nothing here may keep the error: its traceback refers to this frame, and only the collector undoes a cycle.
         try:
+            tracer = self.telemetry.tracer
+            if tracer is not None:
+                forget_inherited(self.telemetry)
             with trio.CancelScope() as self.scope:
                 await self._run_body(body)
         except Exception as error:
@@ -222,7 +226,7 @@ class Process:
             elif trio.current_effective_deadline() == -math.inf:
                 raise
             return Crashed(error)  # noqa: ASYNC104
-        if not self.scope.cancelled_caught:
+        if self.scope is not None and not self.scope.cancelled_caught:
             self._done_alone()
         return self._interrupted or NORMAL
 
@@ -376,7 +380,16 @@ class Process:
         emit = self.telemetry.process_started
         if emit is not None:
             supervisor = None if self.supervisor is None else self.supervisor.ref
-            emit({}, {"ref": self.ref, "label": self.label, "name": self.name, "supervisor": supervisor})
+            emit(
+                {},
+                {
+                    "ref": self.ref,
+                    "label": self.label,
+                    "name": self.name,
+                    "supervisor": supervisor,
+                    "incarnation": self.incarnation,
+                },
+            )
 
     def _open_gate(self) -> None:
         gate, self._gate = self._gate, None

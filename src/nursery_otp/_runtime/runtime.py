@@ -16,7 +16,7 @@ import trio
 
 from nursery_otp._policy.dead_letters import DEFAULT_DEAD_LETTERS, DeadLetterOptions
 from nursery_otp._policy.delivery import DEFAULT_DELIVERY, DeliveryOptions
-from nursery_otp._policy.exits import ExitReason
+from nursery_otp._policy.exits import ExitReason, safe_repr
 from nursery_otp._policy.monitors import MonitorOptions
 from nursery_otp._policy.timeouts import Timeouts
 from nursery_otp._runtime import log
@@ -144,7 +144,7 @@ class Runtime:
                     self.take_fatal(error)
                 if hook in self._hooks:
                     self._hooks.remove(hook)
-                log.write("error", "exit_hook_detached", hook=repr(hook), exc_info=error)
+                log.write("error", "exit_hook_detached", hook=safe_repr(hook), exc_info=error)
 
     def forget(self, process: Process) -> None:
         """The last thing that happens to a process: its counters become part of the whole."""
@@ -182,7 +182,7 @@ class Runtime:
 
     def lost(self) -> tuple[dict[str, int], dict[str, int]]:
         """How many messages became dead letters, and how many were dropped, by reason. May be read in any thread."""
-        dead_lettered, dropped = dict(self.dead_letters.reasons), dict(self._dropped)
+        dead_lettered, dropped = self.dead_letters.reasons, dict(self._dropped)
         dropped |= {reason: dead_lettered.pop(reason) for reason in BY_POLICY & dead_lettered.keys()}
         return dead_lettered, dropped
 

@@ -197,11 +197,12 @@ class Finding:
             search.depart()
 
     def _approach(self, gate: Gate, search: Search) -> None:
+        if gate.is_open_to_all:
+            self._pass(gate, search)
+            return
         refusal = gate.refusal()
         if refusal is not None:
             search.fail(refusal)
-        elif gate.is_open_to_all:
-            self._pass(gate, search)
         else:
             self._turns.append((id(search.runtime), gate.number, gate, search))
 

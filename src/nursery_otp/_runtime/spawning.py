@@ -16,7 +16,7 @@ from typing import Any, TypeVar, TypeVarTuple, overload
 import trio
 
 from nursery_otp._policy import checks
-from nursery_otp._policy.exits import KILLED, NORMAL
+from nursery_otp._policy.exits import KILLED, NORMAL, safe_repr
 from nursery_otp._policy.mailboxes import DEFAULT_MAILBOX, MailboxOptions
 from nursery_otp._runtime.context import process_for, process_of_task, process_var, runtime_for
 from nursery_otp._runtime.interrupts import protected
@@ -58,7 +58,9 @@ class _FunctionBody:
         running = self._function(*self._args, **({"task_status": self} if self._reports else {}))
         if not inspect.isawaitable(running):
             label = process.label
-            raise TypeError(f"{label}() returned {running!r}: a process is an async function ('async def {label}')")
+            raise TypeError(
+                f"{label}() returned {safe_repr(running)}: a process is an async function ('async def {label}')"
+            )
         if not self._reports:
             process.ready()
         await running
@@ -221,6 +223,11 @@ class _Start:
         if holder is not None:
             raise AlreadyStarted(name, holder.ref)
         self.process = create(self.runtime, factory, args, name=name, mailbox=mailbox)
+
+    @property
+    def certain(self) -> bool:
+        """Whether only the process that starts can end the wait."""
+        return True
 
     def link_to(self, parent: Process) -> None:
         self.process.parent = parent

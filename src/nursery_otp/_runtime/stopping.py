@@ -72,10 +72,11 @@ def _same(ended: ExitReason, asked: ExitReason) -> bool:
 class _Ending:
     """The wait for the end of a process."""
 
-    __slots__ = ("process",)
+    __slots__ = ("certain", "process")
 
     def __init__(self, process: Process) -> None:
         self.process = process
+        self.certain = True
 
 
 async def _wait(process: Process, asked: ExitReason, within: float) -> None:

@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 from nursery_otp._policy import checks
+from nursery_otp._policy.exits import safe_repr
 from nursery_otp._runtime import log
 from nursery_otp._runtime.context import runtime_for
 from nursery_otp._runtime.interrupts import protected
@@ -69,7 +70,7 @@ class Timer:
         try:
             return find(self._target)
         except Exception as error:  # a Via of the user's; the clock has others to serve
-            log.write("error", "timer_target_lookup_failed", target=repr(self._target), exc_info=error)
+            log.write("error", "timer_target_lookup_failed", target=safe_repr(self._target), exc_info=error)
             return None
 
     def _is_over(self) -> bool:

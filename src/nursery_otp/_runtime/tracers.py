@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from contextvars import Context, ContextVar, Token
@@ -9,7 +10,7 @@ from typing import Any, TypeAlias
 
 from nursery_otp._policy import checks
 from nursery_otp._policy.errors import InvalidSpec
-from nursery_otp._runtime.tracing import TracedMessage, Tracer
+from nursery_otp._runtime.tracing import TracedMessage, Tracer, check_tracer
 
 _Values: TypeAlias = dict[ContextVar[Any], Any]
 
@@ -84,8 +85,8 @@ class ContextVarTracer:
             variable.set(default)
 
     def dump(self, context: _Values) -> dict[str, Any] | None:
-        """The values that are plain, by the names of their variables."""
-        return {v.name: value for v, value in context.items() if isinstance(value, str | int | float | bool)} or None
+        """The values that JSON can hold, by the names of their variables."""
+        return {variable.name: value for variable, value in context.items() if _comes_back(value)} or None
 
     def load(self, data: Any) -> _Values | None:
         """The values by their variables again."""
@@ -94,12 +95,20 @@ class ContextVarTracer:
         return {variable: data[variable.name] for variable in self._defaults if variable.name in data} or None
 
 
+def _comes_back(value: object) -> bool:
+    """Whether JSON gives back what it was given: it turns tuples into lists, and keys into text."""
+    try:
+        return bool(json.loads(json.dumps(value)) == value)
+    except (TypeError, ValueError, RuntimeError):  # no data; a circle, or too deep; changed by its owner meanwhile
+        return False
+
+
 class CombinedTracer:
     """Several tracers as one, such as an `OpenTelemetryTracer` and a `ContextVarTracer`."""
 
     def __init__(self, *tracers: Tracer) -> None:
         for tracer in tracers:
-            checks.instance("tracers", tracer, Tracer, "must be tracers")
+            check_tracer("tracers", tracer)
         if len(tracers) < 2:
             raise InvalidSpec("tracers", tracers, "must be at least two")
         self._tracers = tracers

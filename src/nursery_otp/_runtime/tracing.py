@@ -12,7 +12,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, runtime_checkable
 
 from nursery_otp._policy import checks
-from nursery_otp._policy.exits import safe_repr
+from nursery_otp._policy.errors import InvalidSpec
+from nursery_otp._policy.exits import safe_repr, safe_str
 from nursery_otp._runtime import log
 from nursery_otp._runtime.interrupts import protected
 from nursery_otp._runtime.messages import Envelope, Message
@@ -78,7 +79,7 @@ class TracedMessage:
         return text
 
     def __repr__(self) -> str:
-        return f"<TracedMessage: {self.kind} {self.operation} to {self.address}>"
+        return f"<TracedMessage: {self.kind} {self.operation} to {safe_str(self.address)}>"
 
 
 @runtime_checkable
@@ -96,7 +97,7 @@ class Tracer(Protocol):
         """The sender is done with it: it is on its way, a call is answered, or it has failed with `error`."""
 
     def enter(self, context: Any, message: TracedMessage) -> Any:
-        """Its receiver begins to handle it; returns what `leave` shall get."""
+        """Its receiver begins to handle it; returns what `leave` shall get, which may be None."""
 
     def leave(self, entered: Any, error: BaseException | None, *, restore: bool) -> None:
         """It has been handled, or ended its receiver with `error`.
@@ -119,13 +120,14 @@ class Tracer(Protocol):
 
 
 class TraceContext:
-    """A context beside its message, and the tracer that made it: no other can read it."""
+    """A context beside its message, the tracer that made it (no other can read it), and how the message was sent."""
 
-    __slots__ = ("context", "tracer")
+    __slots__ = ("context", "kind", "tracer")
 
-    def __init__(self, tracer: Tracer, context: Any) -> None:
+    def __init__(self, tracer: Tracer, context: Any, kind: MessageKind) -> None:
         self.tracer = tracer
         self.context = context
+        self.kind = kind
 
 
 @protected
@@ -155,7 +157,7 @@ class Producing:
         traced = TracedMessage(kind, address, message, ref, before, correlation_id)
         context = ask(telemetry, tracer, "produce", traced)
         if context is not None:
-            self.carried = TraceContext(tracer, context)
+            self.carried = TraceContext(tracer, context, kind)
 
     def wrap(self, message: object) -> object:
         """The message with its context; itself if it carries nothing."""
@@ -193,15 +195,15 @@ def stamped(telemetry: Telemetry, kind: MessageKind, address: Any, message: obje
 
 
 @protected
-def ask(telemetry: Telemetry, tracer: Tracer, method: str, *args: Any, **options: Any) -> Any:
-    """Call the tracer; what is wrong with it must not reach the processes. It is reported once."""
+def ask(telemetry: Telemetry, tracer: Tracer, method: str, *args: Any, failed: object = None, **options: Any) -> Any:
+    """Call the tracer; what is wrong with it must not reach the processes. It is reported once; then `failed`."""
     try:
         return getattr(tracer, method)(*args, **options)
     except Exception as error:
         if telemetry.tracer is tracer:
             telemetry.set_tracer(None)
             log.write("error", "tracer_detached", tracer=safe_repr(tracer), method=method, exc_info=error)
-        return None
+        return failed
 
 
 @protected
@@ -211,9 +213,17 @@ def forget_inherited(telemetry: Telemetry) -> None:
         ask(telemetry, telemetry.tracer, "clear")
 
 
+def check_tracer(field: str, tracer: object) -> None:
+    """`InvalidSpec` for what is no tracer; a class has all the methods of one, and is none."""
+    if isinstance(tracer, type):
+        raise InvalidSpec(field, tracer, f"is a class; a tracer is made from it, as in {tracer.__name__}(...)")
+    checks.instance(field, tracer, Tracer, "must be a Tracer, with all of its methods")
+
+
 def checked_tracer(tracer: Any) -> Tracer | None:
     """A tracer, or None."""
-    checks.instance("tracer", tracer, (Tracer, type(None)), "must be a Tracer, with all of its methods, or None")
+    if tracer is not None:
+        check_tracer("tracer", tracer)
     return tracer  # type: ignore[no-any-return] # just checked
 
 
@@ -243,4 +253,4 @@ def load_context(telemetry: Telemetry, text: str | None) -> TraceContext | None:
     except ValueError:
         return None
     context = ask(telemetry, tracer, "load", data)
-    return None if context is None else TraceContext(tracer, context)
+    return None if context is None else TraceContext(tracer, context, "retry")

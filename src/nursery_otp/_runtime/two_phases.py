@@ -75,9 +75,9 @@ class Hold:
     def refusal(self) -> Exception | None:
         """Why this process cannot get the message, if waiting for room would not help."""
         process, mailbox = self.process, self.process.mailbox
-        room = mailbox.bound if mailbox.overflow == WAITS else mailbox.bound - len(mailbox)
-        fits = len(self.searches) <= room or mailbox.overflow == TAKES_ALL
-        if process.doomed or mailbox.closed or not fits:
+        can_be_made = mailbox.overflow in (WAITS, TAKES_ALL)
+        room = mailbox.bound if can_be_made else mailbox.bound - len(mailbox)
+        if process.doomed or mailbox.closed or len(self.searches) > room:
             return why_lost(self.address, process)
         return None
 
@@ -163,11 +163,12 @@ class TwoPhases:
     async def _wait_for(self, hold: Hold) -> None:
         search, alarms = hold.searches[0], hold.process.runtime.alarms
         caller = search.caller
-        cycle = deadlock(SEND, caller, hold.process)
+        self._wanted = hold
+        cycle = deadlock(SEND, caller, hold.process) if self.certain else None
         if cycle is not None:
+            self._wanted = None
             hold.fail(cycle)
             return
-        self._wanted = hold
         alarms.arm(search.deadline, self)
         if caller is not None:
             caller.waits_for = self
@@ -183,6 +184,11 @@ class TwoPhases:
     def process(self) -> Process | None:
         """Whose mailbox has to get room."""
         return None if self._wanted is None else self._wanted.process
+
+    @property
+    def certain(self) -> bool:
+        """Whether only that process can bring about what is waited for."""
+        return self._wanted is None or not self._wanted.process.mailbox.may_shrink
 
     def on_alarm(self) -> None:
         """The limit has passed."""

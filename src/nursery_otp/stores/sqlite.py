@@ -58,6 +58,7 @@ class SQLiteStore:
         self._in_use = False
         self._connection: sqlite3.Connection | None = None
         self._file: tuple[int, int] | None = None  # which file the connection is to
+        self._same = False  # whether it is the one that the last connection was to
         self._epoch = 0
         self._seen = -1  # the version of the data that the runtime has seen
 
@@ -87,7 +88,7 @@ class SQLiteStore:
             self._epoch = schema.value(connection, "SELECT epoch FROM store")
             letters = self._letters(connection)
             self._seen = self._version()
-        return OpenedStore(self._epoch, letters)
+        return OpenedStore(self._epoch, letters, self._same)
 
     def write(self, changes: Sequence[LetterChange]) -> None:
         """See `LetterStore.write`. `InvalidSpec` if a letter is wrong in itself."""
@@ -141,10 +142,12 @@ class SQLiteStore:
         """The connection; made anew after trouble, as SQLite's state may be part of it."""
         if self._connection is not None and self._file != _file_at(self._place):
             self._disconnect()
+            self._file = None  # what is there next is another one, even if it gets the same number
             raise StoreError(self.path, GONE)
         if self._connection is None:
             self._connection = self._connect()
-            self._file = _file_at(self._place)
+            file = _file_at(self._place)
+            self._same, self._file = self._same and file == self._file, file
             self._seen = -1
         return self._connection
 
@@ -158,6 +161,8 @@ class SQLiteStore:
                 connection.execute("PRAGMA synchronous = FULL")
                 with transaction(connection):
                     schema.migrate(connection, schema.identify(connection, self.path))
+                    # An older copy has been opened less often.
+                    self._same = schema.value(connection, "SELECT epoch FROM store") >= self._epoch
                     # If the file was replaced by another one, ids of this opening must not be given again there.
                     connection.execute("UPDATE store SET epoch = max(epoch, ?)", (self._epoch,))
         except BaseException:
