@@ -97,7 +97,18 @@ def logger(monkeypatch):
     monkeypatch.setattr(found, "propagate", found.propagate)
 
 
-@pytest.mark.usefixtures("logger")
+@pytest.fixture
+def mock_time(monkeypatch):
+    """Programs that say nothing of a clock sleep in no time."""
+    run = trio.run
+
+    def run_in_no_time(*args, clock=None, **options):
+        return run(*args, clock=clock or MockClock(autojump_threshold=0), **options)
+
+    monkeypatch.setattr(trio, "run", run_in_no_time)
+
+
+@pytest.mark.usefixtures("logger", "mock_time")
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_programs(page):
     """Every program of the page runs, and prints what the page says, no more and no less, wherever it is run."""

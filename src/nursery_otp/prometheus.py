@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from nursery_otp import Census, GroupCounts, Runtime, RuntimeCounts, current_runtime
-from nursery_otp.errors import InvalidSpec, MissingExtra
+from nursery_otp.errors import InvalidSpec, MissingExtra, NoRuntime
 
 try:
     from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -91,7 +91,10 @@ class RuntimeCollector(Collector):
             raise InvalidSpec("tree", tree, "must be a text that is not empty")
         if tree in self._watched:
             raise InvalidSpec("tree", tree, "is the label of a runtime that is watched already")
-        watched = self._watched[tree] = _Watched(current_runtime() if runtime is None else runtime)
+        try:
+            watched = self._watched[tree] = _Watched(current_runtime() if runtime is None else runtime)
+        except NoRuntime:
+            raise NoRuntime("watch(), if it is not told which runtime,") from None
 
         def end() -> None:
             if self._watched.get(tree) is watched:

@@ -275,7 +275,7 @@ ANYWHERE = [
         "Counter.add(): missing a required argument: 'amount'",
     ),
     # outside of any tree, outside of any process
-    Case("runtime", lambda _w: otp.current_runtime(), NoRuntime, f"this {NO_TREE}"),
+    Case("runtime", lambda _w: otp.current_runtime(), NoRuntime, f"current_runtime() {NO_TREE}"),
     Case("spawn", lambda _w: otp.spawn(trio.sleep, 1), NoRuntime, f"spawn() {NO_TREE}"),
     Case("start", lambda _w: otp.start(Counter), NoRuntime, f"start() {NO_TREE}"),
     Case("whereis", lambda _w: otp.whereis(Name("x")), NoRuntime, f"the name 'x' {NO_TREE}"),

@@ -151,7 +151,7 @@ IN_A_TREE = [
         "unknown start option",
         lambda w: w.supervisor.start(Counter, colour="red"),
         TypeError,
-        "child() got an unexpected keyword argument 'colour'",
+        "start() got an unexpected keyword argument 'colour'; arguments for Counter are given by position",
     ),
     invalid(
         "when_full", lambda w: w.supervisor.start(Counter, when_full=1), "when_full=1: must be one of 'fail', 'wait'"

@@ -6,12 +6,18 @@ from types import TracebackType
 from typing import Any
 
 import trio
+import trio.testing
 
 from nursery_otp import (
     GenServer,
+    Later,
+    Refuse,
     Runtime,
+    Stop,
     SupervisorHandle,
+    answer,
     call,
+    caller_gone,
     cast,
     current_runtime,
     open_supervisor,
@@ -148,3 +154,47 @@ async def note_outcome(diary, entry, awaitable):
 def error_in(reason):
     """The text of the exception that a process crashed with."""
     return f"{type(reason.error).__name__}: {reason.error}"
+
+
+class Counter(GenServer):
+    """A server that counts."""
+
+    def __init__(self, value=0):
+        self.value = value
+
+    @call
+    def add(self, amount):
+        """Add."""
+        self.value += amount
+        return self.value
+
+    @call
+    async def slowly(self, amount):
+        await trio.sleep(1)
+        return self.add(amount)
+
+    @cast
+    def reset(self):
+        self.value = 0
+
+    @call
+    def refuse(self):
+        raise Refuse(KeyError("no"))
+
+    @call
+    def finish(self):
+        return answer(self.value, then=Stop())
+
+    @call
+    def put_off(self):
+        self.later = Later()
+        return self.later.pending()
+
+
+async def endless(server):
+    """Work until cancelled, and write down when and why that was."""
+    begun = trio.current_time()
+    try:
+        await trio.sleep_forever()
+    finally:
+        server.note("cancelled", trio.current_time() - begun, caller_gone())

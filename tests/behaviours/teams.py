@@ -1,7 +1,7 @@
 """Supervisors as classes, of puppets that write down under their number."""
 
 from nursery_otp import Supervisor, child
-from tests.behaviours.stage import Puppet
+from tests.behaviours.labelled import Labelled
 
 
 class Team(Supervisor):
@@ -15,13 +15,6 @@ class Team(Supervisor):
 
     def children(self):
         return [child(Labelled, number, self.diary, id=number) for number in range(1, self.size + 1)]
-
-
-class Labelled(Puppet):
-    """Writes down under its number."""
-
-    def __init__(self, label, diary):
-        super().__init__(diary, label=label)
 
 
 def team_of(size=2, diary=None, **flags):

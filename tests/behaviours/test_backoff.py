@@ -6,40 +6,9 @@ import pytest
 import trio
 import trio.testing
 
-from nursery_otp import (
-    Backoff,
-    ChildRestarting,
-    Name,
-    RestartLimitReached,
-    current_runtime,
-    kill,
-    open_supervisor,
-    whereis,
-)
+from nursery_otp import Backoff, ChildRestarting, RestartLimitReached, current_runtime, kill, open_supervisor, whereis
+from tests.behaviours.moody import CALM, NAME, Moody, crash_of
 from tests.behaviours.stage import Puppet, Stage
-
-NAME = Name[Puppet]("x")
-
-
-CALM = Backoff(initial=10, factor=2, maximum=100, jitter=0, stable_after=1000)
-
-
-class Moody(Puppet):
-    """Starts as long as nothing in the list says otherwise."""
-
-    def __init__(self, moods, born=None):
-        super().__init__()
-        if born is not None:
-            born.append(trio.current_time())
-        if moods and (mood := moods.pop(0)):
-            raise mood
-
-
-async def crash_of(ref):
-    kill(ref)
-    await ref.wait()
-    await trio.testing.wait_all_tasks_blocked()
-
 
 # ------------------------------------------------------------------------------------------- retries
 

@@ -27,18 +27,8 @@ from nursery_otp import (
     start,
     stop,
 )
+from tests.behaviours.dynamic import DYNAMIC, Worker
 from tests.behaviours.stage import Puppet, Stage
-
-DYNAMIC = {"strategy": "simple_one_for_one"}
-
-
-class Worker(Puppet):
-    """Writes down under its label."""
-
-    def __init__(self, diary, label, *more):
-        super().__init__(diary, label=label)
-        self.more = more
-
 
 # --------------------------------------------------------------------------------- without a template
 

@@ -20,16 +20,7 @@ from nursery_otp import (
     start,
     stop,
 )
-from tests.behaviours.stage import Follower, Puppet, Stage, error_in, note_outcome, outcome_of, pause
-
-
-async def endless(server):
-    """Work until cancelled, and write down when and why that was."""
-    begun = trio.current_time()
-    try:
-        await trio.sleep_forever()
-    finally:
-        server.note("cancelled", trio.current_time() - begun, caller_gone())
+from tests.behaviours.stage import Follower, Puppet, Stage, endless, error_in, note_outcome, outcome_of, pause
 
 
 async def test_deadline(autojump_clock):

@@ -4,26 +4,8 @@ import pytest
 import trio
 import trio.testing
 
-from nursery_otp import (
-    CallTimeout,
-    GenServer,
-    NoProcess,
-    call,
-    caller_gone,
-    current_runtime,
-    start,
-    stop,
-)
-from tests.behaviours.stage import Follower, Puppet, Stage
-
-
-async def endless(server):
-    """Work until cancelled, and write down when and why that was."""
-    begun = trio.current_time()
-    try:
-        await trio.sleep_forever()
-    finally:
-        server.note("cancelled", trio.current_time() - begun, caller_gone())
+from nursery_otp import CallTimeout, GenServer, NoProcess, call, caller_gone, current_runtime, start, stop
+from tests.behaviours.stage import Follower, Puppet, Stage, endless
 
 
 class OneHandler(Puppet):

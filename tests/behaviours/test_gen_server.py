@@ -3,54 +3,9 @@
 import logging
 
 import pytest
-import trio
 
-from nursery_otp import (
-    GenServer,
-    Later,
-    Refuse,
-    Stop,
-    UnknownOperation,
-    answer,
-    call,
-    cast,
-)
-from tests.behaviours.stage import Stage
-
-
-class Counter(GenServer):
-    """A server that counts."""
-
-    def __init__(self, value=0):
-        self.value = value
-
-    @call
-    def add(self, amount):
-        """Add."""
-        self.value += amount
-        return self.value
-
-    @call
-    async def slowly(self, amount):
-        await trio.sleep(1)
-        return self.add(amount)
-
-    @cast
-    def reset(self):
-        self.value = 0
-
-    @call
-    def refuse(self):
-        raise Refuse(KeyError("no"))
-
-    @call
-    def finish(self):
-        return answer(self.value, then=Stop())
-
-    @call
-    def put_off(self):
-        self.later = Later()
-        return self.later.pending()
+from nursery_otp import GenServer, Refuse, Stop, UnknownOperation, call, cast
+from tests.behaviours.stage import Counter, Stage
 
 
 class Doubler(Counter):

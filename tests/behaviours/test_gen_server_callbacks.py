@@ -11,8 +11,6 @@ from nursery_otp import (
     Crashed,
     GenServer,
     Ignore,
-    Later,
-    Refuse,
     StartFailed,
     StartIgnored,
     Stop,
@@ -24,43 +22,7 @@ from nursery_otp import (
     send_nowait,
     start,
 )
-from tests.behaviours.stage import Stage, error_in
-
-
-class Counter(GenServer):
-    """A server that counts."""
-
-    def __init__(self, value=0):
-        self.value = value
-
-    @call
-    def add(self, amount):
-        """Add."""
-        self.value += amount
-        return self.value
-
-    @call
-    async def slowly(self, amount):
-        await trio.sleep(1)
-        return self.add(amount)
-
-    @cast
-    def reset(self):
-        self.value = 0
-
-    @call
-    def refuse(self):
-        raise Refuse(KeyError("no"))
-
-    @call
-    def finish(self):
-        return answer(self.value, then=Stop())
-
-    @call
-    def put_off(self):
-        self.later = Later()
-        return self.later.pending()
-
+from tests.behaviours.stage import Counter, Stage, error_in
 
 # ------------------------------------------------------------------------------------- the callbacks
 
@@ -119,18 +81,17 @@ async def test_default_handle_continue():
 
 
 async def test_default_format_status():
-    """Unless `format_status` is overridden, the attributes are the status; without any it is the repr."""
+    """Unless `format_status` is overridden, the attributes are the status, also if there are none."""
 
     class Empty(GenServer):
-        def __repr__(self):
-            return "<Empty>"
+        pass
 
     async with Stage() as supervisor:
         counter = await supervisor.start(Counter, 3)
         empty = await supervisor.start(Empty)
 
         assert {"value": 3} == (await get_status(counter)).server
-        assert "<Empty>" == (await get_status(empty)).server
+        assert {} == (await get_status(empty)).server
 
 
 async def test_init_sync_and_async():

@@ -25,18 +25,8 @@ from nursery_otp import (
     open_supervisor,
     stop,
 )
+from tests.behaviours.dynamic import DYNAMIC, Worker
 from tests.behaviours.stage import Puppet, Stage, note_outcome, outcome_of
-
-DYNAMIC = {"strategy": "simple_one_for_one"}
-
-
-class Worker(Puppet):
-    """Writes down under its label."""
-
-    def __init__(self, diary, label, *more):
-        super().__init__(diary, label=label)
-        self.more = more
-
 
 # ------------------------------------------------------------------------------------- max_children
 
@@ -221,7 +211,7 @@ async def test_block_waits_for_those_who_wait():
 
             nursery.start_soon(wait, "a")
             nursery.start_soon(wait, "b")
-            await trio.testing.wait_all_tasks_blocked(0.001)
+            await trio.testing.wait_all_tasks_blocked()
         diary.append("left")
 
     assert "left" == diary[-1]

@@ -232,7 +232,7 @@ async def test_killed_while_handling(tree, autojump_clock):
     calls, handlers = Heard("call"), Heard("handle")
     async with trio.open_nursery() as nursery:
         nursery.start_soon(as_client, Server.work, ref, "sleep")
-        await wait_all_tasks_blocked(0.01)
+        await wait_all_tasks_blocked()
         kill(ref)
 
     assert calls.ends() == [("Server.work", "exited")]

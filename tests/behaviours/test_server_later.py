@@ -72,7 +72,7 @@ async def test_later_before_the_handler_returns():
     async with Stage(), trio.open_nursery() as nursery:
         ref = await start(Puppet, diary)
         nursery.start_soon(note_outcome, diary, "caller", Puppet.ask_async(ref, act))
-        await trio.testing.wait_all_tasks_blocked(0.01)
+        await trio.testing.wait_all_tasks_blocked()
 
     assert ["init", ("caller", "early"), "handler ends"] == diary[:3]
 

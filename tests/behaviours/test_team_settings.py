@@ -13,26 +13,16 @@ from nursery_otp import (
     Supervisor,
     SupervisorHandle,
     Timeouts,
-    caller_gone,
     child,
     kill,
     start,
     stop,
     whereis,
 )
-from tests.behaviours.stage import Puppet, Stage
+from tests.behaviours.stage import Puppet, Stage, endless
 
 NAME = Name[Puppet]("x")
 LATER = Backoff(initial=10, jitter=0)
-
-
-async def endless(server):
-    """Work until cancelled, and write down when and why that was."""
-    begun = trio.current_time()
-    try:
-        await trio.sleep_forever()
-    finally:
-        server.note("cancelled", trio.current_time() - begun, caller_gone())
 
 
 async def work(server):

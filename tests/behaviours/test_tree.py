@@ -13,27 +13,11 @@ from nursery_otp import (
     Stop,
     SupervisorEnded,
     SupervisorHandle,
-    child,
     kill,
     open_supervisor,
 )
+from tests.behaviours.labelled import children, short
 from tests.behaviours.stage import Puppet, Stage, crash
-
-
-class Labelled(Puppet):
-    """Writes down under its label."""
-
-    def __init__(self, label, diary):
-        super().__init__(diary, label=label)
-
-
-def children(diary, *labels, **options):
-    return [child(Labelled, label, diary, id=label, **options) for label in labels]
-
-
-async def short(seconds=1):
-    await trio.sleep(seconds)
-
 
 # ------------------------------------------------------------------------------------ entering, waiting
 

@@ -33,23 +33,8 @@ from nursery_otp import (
     stop_nowait,
     whereis,
 )
+from tests.behaviours.labelled import children, short
 from tests.behaviours.stage import Puppet, Stage, crash, outcome_of, pause
-
-
-class Labelled(Puppet):
-    """Writes down under its label."""
-
-    def __init__(self, label, diary):
-        super().__init__(diary, label=label)
-
-
-def children(diary, *labels, **options):
-    return [child(Labelled, label, diary, id=label, **options) for label in labels]
-
-
-async def short(seconds=1):
-    await trio.sleep(seconds)
-
 
 # ------------------------------------------------------------------------------------ giving up, failing
 

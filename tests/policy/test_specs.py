@@ -24,6 +24,7 @@ class Team:
     """A factory that says what it makes."""
 
     process_kind = "supervisor"
+    process_body = None
 
 
 class Text:

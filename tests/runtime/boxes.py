@@ -2,6 +2,7 @@
 
 import math
 
+import pytest
 import trio
 
 from nursery_otp import MailboxOptions, NoProcess, send, send_nowait, spawn
@@ -71,3 +72,9 @@ def drain(box):
             messages.append(box.receive_nowait())
         except trio.WouldBlock:
             return messages
+
+
+@pytest.fixture(params=OURS)
+def kind(request):
+    """The implementation of mailboxes: of our own kinds, not Trio's."""
+    return request.param

@@ -1,15 +1,10 @@
 """What the tests of circuit breakers use."""
 
+import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from nursery_otp import (
-    CircuitBreaker,
-    Name,
-    NoProcess,
-    current_runtime,
-    send,
-)
+from nursery_otp import CircuitBreaker, Name, NoProcess, current_runtime, open_supervisor, send, set_breaker
 
 NAME = Name("recipient")
 POLICY = CircuitBreaker(failures=1, cool_down=10.0, buffer=5)
@@ -58,3 +53,19 @@ class Senders:
         with self.scopes[message]:
             delivery = await send(to, message, on_error="ignore", within=100.0, **options)
             self.errors[message] = type(delivery.error)
+
+
+@pytest.fixture
+async def tree():
+    """A tree in which only the recipient of the tests has a breaker."""
+    with trio.fail_after(10_000):
+        async with open_supervisor(max_restarts=5) as supervisor:
+            set_breaker(NAME, POLICY)
+            yield supervisor
+            supervisor.shutdown()
+
+
+@pytest.fixture
+def senders(tree, nursery):
+    """Nobody yet."""
+    return Senders(nursery)

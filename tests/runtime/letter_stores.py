@@ -2,19 +2,23 @@
 
 import json
 import threading
+from contextlib import asynccontextmanager
 
+import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
 from nursery_otp import (
     AddLetter,
     CannotStore,
+    DeadLetterOptions,
     OpenedStore,
     RemoveLetter,
     StoreError,
     UpdateLetter,
     check_letter,
     dead_letters,
+    open_supervisor,
 )
 
 
@@ -159,3 +163,28 @@ async def settled():
 async def in_thread(event):
     """Wait for something that only the thread knows."""
     assert await trio.to_thread.run_sync(event.wait, 60)
+
+
+@pytest.fixture
+def disk():
+    """What survives."""
+    return Disk()
+
+
+@pytest.fixture
+def store(disk):
+    """A store on that disk."""
+    return FakeStore(disk)
+
+
+@asynccontextmanager
+async def tree_on(store, **options):
+    """A tree with a store, that is shut down in the end."""
+    async with open_supervisor(dead_letters=DeadLetterOptions(store=store, **options)) as tree:
+        yield tree
+        tree.shutdown()
+
+
+def stored(disk):
+    """The messages on the disk, as texts."""
+    return [record.message for record in disk.letters.values()]

@@ -2,7 +2,6 @@
 
 import gc
 
-import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
@@ -15,31 +14,16 @@ from nursery_otp import (
     current_runtime,
     delivery_statistics,
     kill,
-    open_supervisor,
     send,
     send_nowait,
     set_breaker,
     spawn,
 )
 from nursery_otp._runtime import breakers as module
-from tests.runtime.breaking import NAME, POLICY, STRICT, Nowhere, Senders, nothing_left, opened
+from tests.runtime.breaking import NAME, POLICY, STRICT, Nowhere, nothing_left, opened, senders, tree
 from tests.runtime.helpers import Desk, collect, idle
 
-
-@pytest.fixture
-async def tree():
-    """A tree in which only the recipient of the tests has a breaker."""
-    with trio.fail_after(10_000):
-        async with open_supervisor(max_restarts=5) as supervisor:
-            set_breaker(NAME, POLICY)
-            yield supervisor
-            supervisor.shutdown()
-
-
-@pytest.fixture
-def senders(tree, nursery):
-    """Nobody yet."""
-    return Senders(nursery)
+__all__ = ["senders", "tree"]  # fixtures, for pytest
 
 
 # ----------------------------------------------------------------------------------- whose fault it is

@@ -24,18 +24,10 @@ from nursery_otp import (
     whereis,
 )
 from nursery_otp._runtime import breakers as module
-from tests.runtime.breaking import CHANGED, NAME, POLICY, Senders, nothing_left, opened
+from tests.runtime.breaking import CHANGED, NAME, POLICY, Senders, nothing_left, opened, senders, tree
 from tests.runtime.helpers import Desk, collect, idle
 
-
-@pytest.fixture
-async def tree():
-    """A tree in which only the recipient of the tests has a breaker."""
-    with trio.fail_after(10_000):
-        async with open_supervisor(max_restarts=5) as supervisor:
-            set_breaker(NAME, POLICY)
-            yield supervisor
-            supervisor.shutdown()
+__all__ = ["senders", "tree"]  # fixtures, for pytest
 
 
 @pytest.fixture
@@ -55,12 +47,6 @@ def when(position, act):
             acts.pop()()
 
     current_runtime().telemetry.attach(CHANGED, on_change)
-
-
-@pytest.fixture
-def senders(tree, nursery):
-    """Nobody yet."""
-    return Senders(nursery)
 
 
 # ------------------------------------------------------------------------- handlers that change breakers

@@ -24,16 +24,12 @@ from nursery_otp import (
     send_nowait,
     spawn,
 )
-from tests.runtime.boxes import OURS
+from tests.runtime.boxes import kind
 from tests.runtime.helpers import Desk, as_process, cancelled, collect, idle
 
+__all__ = ["kind"]  # a fixture, for pytest
+
 NOBODY = Name("nobody")
-
-
-@pytest.fixture(params=OURS)
-def kind(request):
-    """The implementation of mailboxes."""
-    return request.param
 
 
 def full(kind, overflow="block"):

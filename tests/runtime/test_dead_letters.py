@@ -8,7 +8,6 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 from nursery_otp import (
-    DeadLetterOptions,
     GenServer,
     InvalidSpec,
     LetterNotFound,
@@ -29,43 +28,7 @@ from nursery_otp import (
 from nursery_otp._runtime import letter_box
 from nursery_otp._runtime.messages import Envelope, MessageInfo
 from tests.runtime.helpers import cancelled, idle
-
-NOBODY = Name("nobody")
-
-
-async def dead(name=None):
-    """The ref of a process that has ended."""
-    ref = spawn(trio.lowlevel.checkpoint, name=name)
-    await ref.wait()
-    return ref
-
-
-def bury(*messages, recipient=NOBODY, reason="noproc"):
-    """Dead letters of any kind."""
-    for message in messages:
-        current_runtime().sent += 1
-        dead_letters().bury(recipient, message, reason)
-
-
-def tree_with(**options):
-    """A tree with these options for dead letters."""
-    return open_supervisor(dead_letters=DeadLetterOptions(**options))
-
-
-def messages():
-    """What is in the queue."""
-    return [letter.message for letter in dead_letters()]
-
-
-def check_sums():
-    """The numbers of the statistics add up, and to those of the ledger."""
-    found = dead_letters().statistics()
-    gone = found.delivered + found.purged + found.expired + found.evicted
-    assert found.loaded + found.added == found.queued + gone
-    assert found.queued == found.waiting + found.retrying + found.exhausted == len(dead_letters())
-    assert found.added == sum(found.by_reason.values())
-    return found
-
+from tests.runtime.letter_queue import NOBODY, bury, check_sums, dead, messages
 
 # ------------------------------------------------------------------------------------------- letters
 

@@ -16,7 +16,7 @@ from nursery_otp import (
     spawn,
 )
 from tests.runtime.helpers import collect, idle, inside
-from tests.runtime.test_dead_letters import bury, check_sums, messages, tree_with
+from tests.runtime.letter_queue import bury, check_sums, messages, tree_with
 
 # ------------------------------------------------------------------------------------------- bound
 

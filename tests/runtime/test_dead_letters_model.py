@@ -20,8 +20,8 @@ from nursery_otp import (
     send_nowait,
     spawn,
 )
+from tests.runtime.letter_queue import check_sums
 from tests.runtime.letter_stores import FULL, Disk, FakeStore
-from tests.runtime.test_dead_letters import check_sums
 
 NAMES = [Name(text) for text in "abc"]
 NUMBER = st.integers(0, 7)

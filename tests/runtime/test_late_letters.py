@@ -22,8 +22,7 @@ from nursery_otp import (
     spawn,
 )
 from tests.runtime.helpers import collect
-from tests.runtime.test_dead_letters import bury, check_sums
-from tests.runtime.test_letter_retrying import NO_JITTER
+from tests.runtime.letter_queue import NO_JITTER, bury, check_sums
 
 SLOW = Name("slow")
 LIMIT, WORK = 5.0, 8.0

@@ -8,11 +8,8 @@ from trio.testing import wait_all_tasks_blocked
 
 from nursery_otp import AutomaticRetry, DeadLetterOptions, child, dead_letters, kill, open_supervisor, spawn
 from tests.runtime.helpers import collect
-from tests.runtime.letter_stores import FakeStore, settled
-from tests.runtime.test_dead_letters import bury, check_sums, messages, tree_with
-from tests.runtime.test_letter_clock import service
-from tests.runtime.test_letter_mirror import A, B, disk, store, stored, tree_on
-from tests.runtime.test_letter_retrying import one_slow
+from tests.runtime.letter_queue import A, B, bury, check_sums, messages, one_slow, service, tree_with
+from tests.runtime.letter_stores import FakeStore, disk, settled, store, stored, tree_on
 
 __all__ = ["disk", "store"]  # fixtures, for pytest
 

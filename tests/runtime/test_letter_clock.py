@@ -19,8 +19,7 @@ from nursery_otp import (
     spawn,
 )
 from tests.runtime.helpers import collect, idle
-from tests.runtime.test_dead_letters import bury, check_sums, tree_with
-from tests.runtime.test_letter_retrying import NO_JITTER, A, B, one_slow
+from tests.runtime.letter_queue import NO_JITTER, A, B, bury, check_sums, one_slow, service, tree_with
 
 
 def automatic(**options):
@@ -157,12 +156,6 @@ async def test_no_services():
     async with open_supervisor() as tree:
         assert current_runtime().services is None
         tree.shutdown()
-
-
-def service(label):
-    """The ref of a service of this tree."""
-    (ref,) = [each.ref for each in current_runtime().services.table.values() if each.label == label]
-    return ref
 
 
 async def test_killed_while_retrying(autojump_clock):

@@ -1,7 +1,6 @@
 """The dead-letter queue and its store: what is durable, when, and what trouble with the store does (nothing)."""
 
 import threading
-from contextlib import asynccontextmanager
 
 import pytest
 import trio
@@ -9,7 +8,6 @@ import trio
 from nursery_otp import (
     DeadLetterOptions,
     FormerRecipient,
-    Name,
     StartFailed,
     UnreadableMessage,
     child,
@@ -22,35 +20,10 @@ from nursery_otp import (
 )
 from nursery_otp._runtime.letter_mirror import BATCH
 from tests.runtime.helpers import cancelled, collect, idle
-from tests.runtime.letter_stores import Disk, FakeStore, in_thread, settled
-from tests.runtime.test_dead_letters import bury, check_sums, messages
+from tests.runtime.letter_queue import A, B, bury, check_sums, messages
+from tests.runtime.letter_stores import FakeStore, disk, in_thread, settled, store, stored, tree_on
 
-A, B = Name("a"), Name("b")
-
-
-@pytest.fixture
-def disk():
-    """What survives."""
-    return Disk()
-
-
-@pytest.fixture
-def store(disk):
-    """A store on that disk."""
-    return FakeStore(disk)
-
-
-@asynccontextmanager
-async def tree_on(store, **options):
-    """A tree with a store, that is shut down in the end."""
-    async with open_supervisor(dead_letters=DeadLetterOptions(store=store, **options)) as tree:
-        yield tree
-        tree.shutdown()
-
-
-def stored(disk):
-    """The messages on the disk, as texts."""
-    return [record.message for record in disk.letters.values()]
+__all__ = ["disk", "store"]  # fixtures, for pytest
 
 
 # ------------------------------------------------------------------------------------------- durable

@@ -3,20 +3,11 @@
 import pytest
 import trio
 
-from nursery_otp import (
-    AutomaticRetry,
-    DeadLetterOptions,
-    StoreError,
-    child,
-    dead_letters,
-    open_supervisor,
-    spawn,
-)
+from nursery_otp import AutomaticRetry, DeadLetterOptions, StoreError, child, dead_letters, open_supervisor, spawn
 from nursery_otp.stores import SQLiteStore
 from tests.runtime.helpers import collect
-from tests.runtime.letter_stores import FOREIGN, FULL, Disk, FakeStore, settled
-from tests.runtime.test_dead_letters import bury, check_sums, messages
-from tests.runtime.test_letter_mirror import A, B, disk, store, stored, tree_on
+from tests.runtime.letter_queue import A, B, bury, check_sums, messages
+from tests.runtime.letter_stores import FOREIGN, FULL, Disk, FakeStore, disk, settled, store, stored, tree_on
 
 __all__ = ["disk", "store"]  # fixtures, for pytest
 

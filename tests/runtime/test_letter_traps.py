@@ -19,8 +19,8 @@ from nursery_otp import (
     spawn,
 )
 from tests.runtime.helpers import collect
+from tests.runtime.letter_queue import service
 from tests.runtime.letter_stores import FakeStore, settled
-from tests.runtime.test_letter_clock import service
 
 QUEUE = Name["NaiveQueue"]("dead-letters")
 A = Name("a")

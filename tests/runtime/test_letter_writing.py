@@ -5,9 +5,8 @@ import trio
 
 from nursery_otp import Backoff, DeadLetterOptions, InvalidSpec, RemoveLetter, dead_letters, open_supervisor
 from nursery_otp._runtime import letter_mirror
-from tests.runtime.letter_stores import FULL, Disk, FakeStore, settled
-from tests.runtime.test_dead_letters import bury
-from tests.runtime.test_letter_mirror import A, stored
+from tests.runtime.letter_queue import A, bury
+from tests.runtime.letter_stores import FULL, Disk, FakeStore, settled, stored
 
 HANG = 60.0
 

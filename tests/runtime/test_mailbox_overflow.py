@@ -25,16 +25,12 @@ from nursery_otp import (
     spawn,
     trap_exits,
 )
-from tests.runtime.boxes import OURS, drain
+from tests.runtime.boxes import drain, kind
 from tests.runtime.helpers import Desk, idle
 
+__all__ = ["kind"]  # a fixture, for pytest
+
 POLICIES = ("block", "drop_newest", "drop_oldest", "reject", "crash")
-
-
-@pytest.fixture(params=OURS)
-def kind(request):
-    """The implementation."""
-    return request.param
 
 
 def full_process(kind, overflow, function=idle):

@@ -1,4 +1,7 @@
-"""Plain messages: in order, without a copy, and never into nothing."""
+"""Plain messages: in order, without a copy, never into nothing, to whoever is asked for once, and without garbage."""
+
+import gc
+from contextlib import suppress
 
 import pytest
 import trio
@@ -6,14 +9,18 @@ from trio.testing import assert_checkpoints, assert_no_checkpoints, wait_all_tas
 
 from nursery_otp import (
     KILLED,
+    MailboxOptions,
     Message,
     Name,
     NoProcess,
+    OTPError,
     ProcessDown,
+    broadcast,
     current_ref,
     current_runtime,
     kill,
     mailbox,
+    open_supervisor,
     send,
     send_nowait,
     spawn,
@@ -207,3 +214,80 @@ async def test_to_oneself(tree):
     await send(current_ref(), 2)
 
     assert [1, 2] == drain(mailbox())
+
+
+class Anybody:
+    """An address that is asked who is there; its private parts are nobody's business."""
+
+    def __init__(self, *refs):
+        self.refs = refs
+        self.asked = 0
+        self._process = self.text = object()
+
+    def whereis(self):
+        self.asked += 1
+        return self.refs[self.asked % len(self.refs)]
+
+
+@pytest.mark.parametrize("options", [{}, {"metadata": {"a": 1}}, {"confirm": "handled"}])
+async def test_asked_once(tree, options):
+    """An object with `whereis` is asked once for each attempt, so that taking turns works."""
+    got = [], []
+    refs = [spawn(collect, into, mailbox=MailboxOptions(overflow="reject")) for into in got]
+    address = Anybody(*refs)
+    for number in range(4):
+        await send(address, number, **options)
+    await wait_all_tasks_blocked()
+
+    assert 4 == address.asked
+    assert ([1, 3], [0, 2]) == got
+
+
+@pytest.mark.parametrize("options", [{}, {"metadata": {"a": 1}}, {"confirm": "handled"}])
+@pytest.mark.parametrize("listener", [False, True])
+async def test_from_outside(options, listener):
+    """From outside of any tree an object with `whereis` is as good as a ref, whoever listens."""
+    async with trio.open_nursery() as nursery:
+        ready, done, got = trio.Event(), trio.Event(), []
+
+        async def inside():
+            async with open_supervisor():
+                nonlocal address
+                address = Anybody(spawn(collect, got))
+                if listener:
+                    current_runtime().telemetry.attach(("nursery_otp", "send"), lambda *_: None)
+                ready.set()
+                await done.wait()
+                assert current_runtime().delivery_counts.delivered == 1
+
+        address = None
+        nursery.start_soon(inside)
+        await ready.wait()
+        assert await send(address, "hello", **options)
+        await wait_all_tasks_blocked()
+        assert ["hello"] == got
+        done.set()
+
+
+@pytest.mark.parametrize("strategy", [None, "best_effort", "at_least_one", "all_or_nothing"])
+@pytest.mark.parametrize("target", [Name("nobody"), None])
+async def test_no_garbage(tree, strategy, target):
+    """A send or broadcast, whether it fails or not, leaves nothing that only the garbage collector could free."""
+    target = target or spawn(idle)
+
+    async def once():
+        with suppress(OTPError):
+            if strategy is None:
+                await send(target, 1, metadata={"a": 1})
+            else:
+                await broadcast([target], 1, strategy=strategy)
+
+    await once()
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(10):
+            await once()
+        assert gc.collect() < 10
+    finally:
+        gc.enable()

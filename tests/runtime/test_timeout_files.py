@@ -103,7 +103,7 @@ def test_no_such_file(tmp_path):
         (b"\xff\xfe", "is not TOML: "),
         (b"[timeouts.rules]\nDesk = 1\nDesk.echo = 2\n", "is not TOML: "),
         (b"", "has no table [timeouts]"),
-        (b"[timeout]\ndefault = 1\n", "has no table [timeouts]; did you mean [timeout]?"),
+        (b"[timeout]\ndefault = 1\n", "has no table [timeouts]; the table [timeout] must be called so"),
     ],
 )
 def test_wrong_file(tmp_path, content, problem):

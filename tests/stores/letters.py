@@ -1,8 +1,9 @@
-"""Letters for tests of stores."""
+"""Letters for tests of stores, and what is in a file of them."""
 
 import sqlite3
 
 from nursery_otp import AddLetter, LetterRecord
+from nursery_otp.stores import SQLiteStore
 
 
 def letter(number, epoch=1, **fields):
@@ -33,3 +34,12 @@ def outside(path, *statements):
             connection.execute(statement)
     finally:
         connection.close()
+
+
+def kept(path):
+    """What whoever opens the file next finds."""
+    other = SQLiteStore(path)
+    try:
+        return list(other.open().letters)
+    finally:
+        other.close()

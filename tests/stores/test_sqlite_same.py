@@ -19,6 +19,7 @@ def test_same(tmp_path):
     other.open()
     other.close()
     assert store.open().same
+    store.close()
 
 
 @pytest.mark.parametrize("noticed", [True, False])
@@ -35,6 +36,7 @@ def test_removed(tmp_path, noticed):
             store.write([AddLetter(LETTER)])
     store.close()
     assert not store.open().same
+    store.close()
 
 
 def test_older_copy(tmp_path):
@@ -48,3 +50,4 @@ def test_older_copy(tmp_path):
     store.close()
     path.write_bytes(copy.read_bytes())
     assert not store.open().same
+    store.close()

@@ -7,31 +7,7 @@ import trio
 
 from nursery_otp import DeadLetterOptions, Name, StartFailed, StoreError, dead_letters, open_supervisor
 from nursery_otp.stores import SQLiteStore
-from tests.stores.letters import add, letter, outside
-
-
-@pytest.fixture
-def path(tmp_path):
-    """A file that is not there yet."""
-    return tmp_path / "letters.sqlite"
-
-
-@pytest.fixture
-def store(path):
-    """An open store."""
-    store = SQLiteStore(path)
-    store.open()
-    yield store
-    store.close()
-
-
-def kept(path):
-    """What whoever opens the file next finds."""
-    other = SQLiteStore(path)
-    try:
-        return list(other.open().letters)
-    finally:
-        other.close()
+from tests.stores.letters import add, kept, letter, outside
 
 
 def test_two_runtimes_on_one_file(path, store):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable
+from types import CoroutineType
 from typing import Any, ClassVar, TypeAlias
 
 from nursery_otp._behaviours.instructions import Next
@@ -10,9 +11,10 @@ from nursery_otp._behaviours.operations import CallHandler, CastHandler, make_cl
 from nursery_otp._behaviours.server_loop import ServerLoop
 from nursery_otp._policy.exits import ExitReason
 from nursery_otp._policy.misnomers import server_misnomer
+from nursery_otp._policy.timeout_keys import OperationHandle
 from nursery_otp._runtime import log
 from nursery_otp._runtime.process import Body
-from nursery_otp._runtime.shown import shown
+from nursery_otp._runtime.shown import replaced
 
 Result: TypeAlias = Next | Awaitable[Next]
 
@@ -84,7 +86,9 @@ class GenServer:
         May be async. By default the message is logged, as far as `format_status` shows it, and dropped.
         OTP: `handle_info/2`.
         """
-        log.write("warning", "unexpected_message", server=type(self).__name__, received=_presentable(self, message))
+        received, advice = _presentable(self, message), _advice(message)
+        more = {} if advice is None else {"advice": advice}
+        log.write("warning", "unexpected_message", server=type(self).__name__, received=received, **more)
         return None
 
     def handle_continue(self, argument: Any) -> Result:
@@ -113,6 +117,15 @@ def _presentable(server: GenServer, message: object) -> str:
     """What may be told of a message that the server has got."""
     try:
         status = server.format_status({"state": dict(vars(server)), "message": message})
-        return shown(status["message"]) if "message" in status else "(not shown)"
+        return replaced(status["message"], message) if "message" in status else "(not shown)"
     except Exception as problem:  # its text may contain what was to be hidden
         return f"(not shown: format_status raised {type(problem).__name__})"
+
+
+def _advice(message: object) -> str | None:
+    """What to do instead of sending something that nobody can mean to send."""
+    if isinstance(message, OperationHandle):
+        return f"this is a client function; a request as a message is {message}.message(...)"
+    if type(message) is CoroutineType:
+        return "this is a coroutine; a request as a message is made as in Counter.add.message(1)"
+    return None

@@ -92,7 +92,8 @@ class Later(Generic[R]):
             self.waiting.append(later)
             return later.pending()
 
-    Outside of a running server (in a unit test of the handler) it keeps what it is given, as `value`.
+    Outside of a running server (in a unit test of the handler) it keeps what it is given, as `value`. In a server that
+    is not handling a call it raises `RuntimeError`.
     """
 
     __slots__ = ("_answered", "_call", "value")
@@ -100,6 +101,10 @@ class Later(Generic[R]):
     def __init__(self) -> None:
         process = process_var.get()
         self._call: Call | None = None if process is None else process.current_call
+        if process is not None and self._call is None:
+            check = getattr(process.behaviour, "check_later", None)
+            if check is not None:
+                check()
         self._answered = False
         self.value: R | BaseException | None = None
 

@@ -14,11 +14,12 @@ from typing import Any, Concatenate, Generic, Literal, ParamSpec, Protocol, Type
 from nursery_otp._behaviours.instructions import Next
 from nursery_otp._policy import checks
 from nursery_otp._policy.exits import safe_repr
+from nursery_otp._policy.suggestions import did_you_mean
 from nursery_otp._policy.timeout_keys import Operation, OperationHandle
 from nursery_otp._policy.timeouts import WHILE_RESTARTING
 from nursery_otp._runtime.calls import Call, checked_limit
 from nursery_otp._runtime.messages import Message
-from nursery_otp._runtime.refs import Address
+from nursery_otp._runtime.refs import Address, Name, address_problem
 from nursery_otp._runtime.requests import Request, send_request
 from nursery_otp._runtime.sending import cast_message
 
@@ -27,6 +28,9 @@ R = TypeVar("R")
 S = TypeVar("S")
 T = TypeVar("T")
 N = TypeVar("N", bound=Next | Coroutine[Any, Any, Next])
+
+NOBODY: Name[Any] = Name("nobody")
+"""Stands for an address where a request has none yet."""
 
 
 _message = tuple.__new__  # as Message(...) does, which looks at the operation's name first
@@ -72,13 +76,24 @@ class _Handler(Generic[P, T]):
             self._owner, self._client = owner, client
         return client
 
-    def check(self, label: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    def check(self, label: str, args: tuple[Any, ...], kwargs: dict[str, Any], address: Any = NOBODY) -> None:
         """Refuse wrong arguments at the caller, where the mistake is, instead of crashing the server."""
         if kwargs or not self.low <= len(args) <= self.high:
             try:
                 self._signature.bind(None, *args, **kwargs)
             except TypeError as error:
-                raise TypeError(f"{label}(): {error}") from None
+                # Without the address all arguments are one place too far to the left.
+                problem = address_problem(address) or self._unknown(kwargs) or error
+                raise TypeError(f"{label}(): {problem}") from None
+
+    def _unknown(self, kwargs: dict[str, Any]) -> str | None:
+        """What is wrong with the first keyword that the method does not have; else an argument would seem to lack."""
+        parameters = self._signature.parameters
+        if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
+            return None
+        known = list(parameters)[1:]
+        unknown = next((name for name in kwargs if name not in known), None)
+        return unknown and f"got an unexpected keyword argument {unknown!r}{did_you_mean(unknown, known)}"
 
     def __repr__(self) -> str:
         return f"<@{'call' if self.is_call else 'cast'} {self.name}>"
@@ -159,7 +174,7 @@ class ClientCall(OperationHandle, Generic[S, P, R]):
         return call.perform(usual if limit is None else limit)
 
     def _call(self, address: Any, args: Any, kwargs: Any) -> Call:
-        self._handler.check(self._label, args, kwargs)
+        self._handler.check(self._label, args, kwargs, address)
         call = Call(self._label, self._handler.name, args, kwargs, address)
         call.followed = self._follow
         if self._wait is not None:
@@ -212,7 +227,7 @@ class ClientCast(OperationHandle, Generic[S, P]):
         """Send the request; never blocks, and is no error if nobody is there. OTP: `gen_server:cast/2`."""
         handler = self._handler
         if kwargs or not handler.low <= len(args) <= handler.high:
-            handler.check(self._label, args, kwargs)
+            handler.check(self._label, args, kwargs, address)
         cast_message(address, _message(Message, (handler.name, args, kwargs)))
 
     def message(self, *args: P.args, **kwargs: P.kwargs) -> Message:

@@ -17,9 +17,10 @@ import trio
 
 from nursery_otp._behaviours.instructions import Answer, Continue, Idle, IdleTimeout, Later, Next, Pending, Refuse
 from nursery_otp._behaviours.observed_handlers import run_observed
-from nursery_otp._policy.exits import Crashed, ExitReason, Stop, is_normal, safe_repr
+from nursery_otp._policy.exits import Crashed, ExitReason, Stop, is_normal
 from nursery_otp._runtime import log
 from nursery_otp._runtime.calls import Call
+from nursery_otp._runtime.crash_reports import payload
 from nursery_otp._runtime.crashes import own_crash
 from nursery_otp._runtime.handling import carried_by
 from nursery_otp._runtime.mailbox import EMPTY
@@ -170,9 +171,7 @@ class ServerLoop:
     def status(self, **more: Any) -> dict[str, Any]:
         """What the server shows of itself, after its `format_status` had its say."""
         server = self.server
-        attributes = getattr(server, "__dict__", None)
-        status = {"state": dict(attributes) if attributes else safe_repr(server), **more}
-        formatted = server.format_status(status)
+        formatted = server.format_status({"state": dict(vars(server)), **more})
         if not isinstance(formatted, dict):
             # The value is not told: it may well be what was to be hidden.
             raise BadReturn(
@@ -183,6 +182,14 @@ class ServerLoop:
     def crash_status(self, known: dict[str, Any]) -> dict[str, Any]:
         """The same, for the report of a crash; before init there is nothing to show."""
         return self.status(**known) if hasattr(self, "server") else known
+
+    def check_later(self) -> None:
+        """Raise `RuntimeError` for a `Later` that nobody waits for, unless a call has been sent as a message."""
+        item = self.process.handling
+        message = None if type(item) is Call else payload(item)
+        handler = self._handlers.get(message.operation) if type(message) is Message else None
+        if handler is None or not handler.is_call:
+            raise RuntimeError(f"Later() is for handlers of calls, and {self._class.__name__} is handling none")
 
     # ---------------------------------------------------------------------------------- being asked
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Awaitable, Callable, Hashable, Iterable
+from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping
 from typing import Any, ClassVar, Literal, TypedDict, TypeVar, TypeVarTuple, Unpack, cast, overload
 
 from nursery_otp._behaviours.child_requests import ChildCall
@@ -23,10 +23,12 @@ from nursery_otp._policy.specs import (
     Strategy,
     SupervisorFlags,
 )
+from nursery_otp._policy.suggestions import did_you_mean
 from nursery_otp._runtime.call_sites import line_of_caller
 from nursery_otp._runtime.context import process_var
 from nursery_otp._runtime.process import Body, Process
 from nursery_otp._runtime.refs import Address, Name, Ref, find, find_alive
+from nursery_otp._runtime.spawning import label_of
 from nursery_otp.errors import InvalidSpec, StartIgnored
 
 S = TypeVar("S")
@@ -181,6 +183,17 @@ class StartOptions(TypedDict, total=False):
     when_full: Literal["fail", "wait"]
 
 
+def _check_options(factory: Callable[..., Any], options: Mapping[str, object]) -> None:
+    unknown = next((option for option in options if option not in _OPTIONS), None)
+    if unknown is not None:
+        advice = f"; arguments for {label_of(factory)} are given by position"
+        meant = did_you_mean(unknown, _OPTIONS)
+        raise TypeError(f"start() got an unexpected keyword argument {unknown!r}{meant}{advice}")
+
+
+_OPTIONS = ("name", *StartOptions.__annotations__)
+
+
 class SupervisorHandle:
     """The means to talk to a running supervisor, made from its address.
 
@@ -254,6 +267,7 @@ class SupervisorHandle:
         `supervisor:start_child/2`.
         """
         checks.one_of("when_full", when_full, ("fail", "wait"))
+        _check_options(factory, options)
         spec = child(factory, *args, name=name, **options)
         ref = await self._ask("start_child", spec, when_full == "wait")
         if ref is None:
@@ -311,8 +325,11 @@ class SupervisorHandle:
     def shutdown(self, reason: object = SHUTDOWN) -> None:
         """Ask the supervisor to stop its children, in reverse order, and itself; go on at once.
 
-        The request waits its turn like a call. Nothing happens if the supervisor has ended.
+        The request waits its turn like a call. Nothing happens if the supervisor has ended. Raises `InvalidSpec` for a
+        number as the reason: how long the children have is said in their specifications.
         """
+        if isinstance(reason, int | float):
+            raise InvalidSpec("reason", reason, "is a number and no reason; the limits are those of the children")
         process = self._supervisor()
         if process is not None:
             cause = process.runtime.causes.asked("stop", "shutdown() was called", process_var.get())

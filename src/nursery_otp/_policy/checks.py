@@ -66,6 +66,15 @@ def function(field: str, value: object) -> None:
         raise InvalidSpec(field, value, "must be callable (a class or a function, not what it returns)")
 
 
+def process(field: str, value: object) -> None:
+    """`value` can be run as a process: a function, or a class that says what a process of it does."""
+    function(field, value)
+    # What a class with a __new__ of its own makes is only known when it is called.
+    plain = isinstance(value, type) and getattr(value, "__new__", None) is object.__new__
+    if plain and not hasattr(value, "process_body") and not hasattr(value, "__await__"):
+        raise InvalidSpec(field, value, "is neither a GenServer nor a Supervisor; derive the class from one")
+
+
 def instance(field: str, value: object, kind: type | tuple[type, ...], problem: str) -> None:
     """`value` is of `kind`."""
     if not isinstance(value, kind):

@@ -61,7 +61,7 @@ class ChildSpec:
         return math.inf if self.kind == "supervisor" else DEFAULT_SHUTDOWN
 
     def __attrs_post_init__(self) -> None:
-        checks.function("factory", self.factory)
+        checks.process("factory", self.factory)
         checks.instance("args", self.args, tuple, "must be a tuple")
         checks.hashable("id", self.id)
         if self.name is not None and not hasattr(self.name, "text"):
@@ -133,7 +133,9 @@ def check_childspecs(specs: Iterable[ChildSpec], auto_shutdown: AutoShutdown | N
     for spec in as_specs(specs):
         check_significant(spec, auto_shutdown)
         if spec.id is not None and spec.id in seen:
-            raise InvalidSpec("id", spec.id, "duplicate id: each child of a supervisor needs its own")
+            named = spec.name is not None and spec.id == spec.name.text
+            whence = f" (it comes from name={spec.name!r})" if named else ""
+            raise InvalidSpec("id", spec.id, f"duplicate id: each child of a supervisor needs its own{whence}")
         seen.add(spec.id)
 
 

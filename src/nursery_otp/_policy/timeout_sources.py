@@ -159,10 +159,18 @@ def find_table(document: Mapping[str, Any], file: str, *, of_project: bool) -> M
         name, outer = f"tool.nursery_otp.{TABLE}", ours
     table = outer.get(TABLE) if isinstance(outer, Mapping) else None
     if table is None:
-        meant = nearest(TABLE, outer) if isinstance(outer, Mapping) else None
-        raise InvalidSpec("file", file, f"has no table [{name}]" + (f"; did you mean [{meant}]?" if meant else ""))
+        raise InvalidSpec("file", file, f"has no table [{name}]{_what_is_there(name, outer)}")
     checks.instance(TABLE, table, Mapping, f"must be a table (file {file})")
     return table  # type: ignore[no-any-return]
+
+
+def _what_is_there(name: str, outer: object) -> str:
+    """What the user may have meant by what is where the table should be."""
+    keys = [*outer] if isinstance(outer, Mapping) else []
+    misnamed, settings = nearest(TABLE, keys), [key for key in keys if key in FIELDS]
+    if misnamed is not None:
+        return f"; the table [{name.removesuffix(TABLE)}{misnamed}] must be called so"
+    return f"; put {', '.join(map(repr, settings))} below [{name}]" if settings else ""
 
 
 # ------------------------------------------------------------------------------------ environment

@@ -21,7 +21,7 @@ def current_runtime() -> Runtime:
     """The runtime of the supervision tree that this code runs in; `NoRuntime` outside of one."""
     runtime = runtime_var.get(None)
     if runtime is None:
-        raise NoRuntime("this")
+        raise NoRuntime("current_runtime()")
     return runtime
 
 

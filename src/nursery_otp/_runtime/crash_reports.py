@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from nursery_otp._policy.exits import safe_str
+from nursery_otp._policy.exits import Crashed, safe_str
 from nursery_otp._runtime import log
 from nursery_otp._runtime.calls import Call
 from nursery_otp._runtime.messages import Envelope, Tick
-from nursery_otp._runtime.shown import cut, shown
+from nursery_otp._runtime.refs import text_of
+from nursery_otp._runtime.shown import SHOWN, cut, replaced
 from nursery_otp.errors import HiddenError
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ def crash_report(process: Process, error: BaseException) -> CrashReport:
     """The report of a process that is just ending. It is text, so that it shows the state of now."""
     message, state, error = _status(process, error)
     return CrashReport(
-        process=shown(process.ref),
+        process=cut(text_of(process, Crashed(error)), SHOWN),  # the error as it may be shown, here too
         name=None if process.name is None else process.name.text,
         incarnation=process.incarnation,
         path=path_of(process),
@@ -71,25 +72,27 @@ def crash_report(process: Process, error: BaseException) -> CrashReport:
 def _status(process: Process, error: BaseException) -> tuple[str | None, str | None, BaseException]:
     handling = process.handling
     status: dict[str, Any] = {"reason": error} if handling is None else {"reason": error, "message": payload(handling)}
+    given = status
     describe = getattr(process.behaviour, "crash_status", None)
     if describe is not None:
         try:
-            status = dict(describe(status))  # a dict of our own, that does nothing when it is read
+            status = dict(describe(dict(given)))  # a dict of our own, that does nothing when it is read
         except BaseException as problem:  # noqa: ASYNC103 - it is a plain function; what is fatal ends the tree
             if not isinstance(problem, Exception):
                 process.runtime.take_fatal(problem)
             # What was to be hidden is not known, so nothing is shown; the text of the problem may contain it as well.
             hidden = f"(not shown: format_status raised {type(problem).__name__})"
             return None if handling is None else hidden, hidden, _instead(error, hidden)  # noqa: ASYNC104
-    message = shown(status["message"]) if "message" in status else None
-    return message, shown(status["state"]) if "state" in status else None, _presentable(error, status)
+    message = replaced(status["message"], given.get("message")) if "message" in status else None
+    state = replaced(status["state"], None) if "state" in status else None  # the state itself is no text
+    return message, state, _presentable(error, status)
 
 
 def _presentable(error: BaseException, status: dict[str, Any]) -> BaseException:
     if "reason" not in status:
         return _instead(error, "(not shown)")
     reason = status["reason"]
-    return reason if isinstance(reason, BaseException) else _instead(error, shown(reason))
+    return reason if isinstance(reason, BaseException) else _instead(error, replaced(reason, None))
 
 
 def _instead(error: BaseException, text: str) -> HiddenError:

@@ -70,10 +70,14 @@ class Ref(Generic[S_co]):
         return await self._process.wait_ended()
 
     def __repr__(self) -> str:
-        process = self._process
-        name = f" {process.name.text!r}" if process.name is not None else ""
-        end = f" ended: {process.reason}" if process.reason is not None else ""
-        return f"<{process.label}#{process.pid}{name}{end}>"
+        return text_of(self._process, self._process.reason)
+
+
+def text_of(process: Process, reason: ExitReason | None) -> str:
+    """The text of a ref whose process has ended for this reason, if it has."""
+    name = f" {process.name.text!r}" if process.name is not None else ""
+    end = f" ended: {reason}" if reason is not None else ""
+    return f"<{process.label}#{process.pid}{name}{end}>"
 
 
 class Name(Generic[S]):
@@ -149,7 +153,7 @@ def find(address: Any) -> Process | None:
         if ref is None or isinstance(ref, Ref):
             return None if ref is None else ref._process
         raise TypeError(f"whereis() of {type(address).__name__} gave {safe_repr(ref)}, not a Ref or None")
-    raise _no_address(address)
+    raise TypeError(address_problem(address))
 
 
 def referred(address: object) -> Process | None:
@@ -159,12 +163,16 @@ def referred(address: object) -> Process | None:
 
 def check_address(address: object) -> None:
     """Raise `TypeError` for what is no address, without looking who is there."""
-    if not isinstance(address, Ref | Name | Via) or isinstance(address, type):
-        raise _no_address(address)
+    problem = address_problem(address)
+    if problem is not None:
+        raise TypeError(problem)
 
 
-def _no_address(address: object) -> TypeError:
-    return TypeError(f"not an address: {safe_repr(address)} (expected a Ref, a Name, or an object with whereis())")
+def address_problem(address: object) -> str | None:
+    """What is wrong with it if it is no address."""
+    if isinstance(address, Ref | Name | Via) and not isinstance(address, type):
+        return None
+    return f"not an address: {safe_repr(address)} (expected a Ref, a Name, or an object with whereis())"
 
 
 def find_alive(address: Any, operation: str) -> Process:

@@ -79,6 +79,11 @@ def shown(value: object, limit: int = SHOWN) -> str:
     return text if len(text) <= limit + 50 else cut(text, limit)  # a long text has been cut already
 
 
+def replaced(value: object, original: object) -> str:
+    """What stands for a value in a report: shown if it is the value itself, and a text of the user's as it is."""
+    return cut(value, SHOWN) if type(value) is str and value is not original else shown(value)
+
+
 def cut(text: str, limit: int = 2 * SHOWN) -> str:
     """A text that may be long, or its beginning."""
     return text if len(text) <= limit else f"{text[:limit]}... ({len(text):,} characters)"

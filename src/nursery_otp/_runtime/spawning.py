@@ -132,7 +132,7 @@ def create(
 
 
 def _check_options(factory: object, name: object, mailbox: object) -> None:
-    checks.function("factory", factory)
+    checks.process("factory", factory)
     checks.instance("name", name, (Name, type(None)), "must be a Name, such as Name('counter')")
     checks.instance("mailbox", mailbox, MailboxOptions, "must be a MailboxOptions")
 

@@ -120,16 +120,21 @@ class CombinedTracer:
         """The context of each; None if none has one."""
         originals = message.original or (None,) * len(self._tracers)
         contexts = []
-        for tracer, original in zip(self._tracers, originals, strict=True):
-            message.original = original
-            contexts.append(tracer.produce(message))
+        with ExitStack() as undo:
+            for tracer, original in zip(self._tracers, originals, strict=True):
+                message.original = original
+                contexts.append(tracer.produce(message))
+                if contexts[-1] is not None:
+                    undo.callback(tracer.produced, contexts[-1], None)
+            undo.pop_all()
         return None if all(context is None for context in contexts) else tuple(contexts)
 
     def produced(self, context: tuple[Any, ...], error: BaseException | None) -> None:
-        """Tell those that take part."""
-        for tracer, part in zip(self._tracers, context, strict=True):
-            if part is not None:
-                tracer.produced(part, error)
+        """Tell those that take part, the innermost first."""
+        with ExitStack() as producing:
+            for tracer, part in zip(self._tracers, context, strict=True):
+                if part is not None:
+                    producing.callback(tracer.produced, part, error)
 
     def enter(self, context: tuple[Any, ...], message: TracedMessage) -> list[tuple[Tracer, Any]]:
         """The scopes of those that take part, one in the other."""
